@@ -1,0 +1,33 @@
+"""Errors that speak to a person: one line with where, what was found and what was expected."""
+
+
+class MgrecError(Exception):
+    """Anything mgrec refuses; the command line prints its message alone and exits with 2."""
+
+
+class DataError(MgrecError):
+    """A catalogue, log, picture or vector file that cannot be read as it is."""
+
+
+class RecipeError(MgrecError):
+    """An unknown recipe or field, or a value that does not fit it."""
+
+
+class ArtifactError(MgrecError):
+    """A saved artifact that is missing, corrupt or of a newer format."""
+
+
+class RequestError(MgrecError):
+    """A request that no answer fits, such as k below 1."""
+
+
+class MissingExtra(MgrecError):
+    """A part of mgrec whose optional dependencies are not installed."""
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the closest known word, or an empty string."""
+    import difflib
+
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f" Did you mean '{close[0]}'?" if close else ""

@@ -1,0 +1,82 @@
+"""Progress bars on the error stream, for whatever lasts longer than two seconds."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+console = Console(stderr=True, highlight=False)
+
+
+def say(message: str) -> None:
+    """Print one line about the run, beside the bars and never into the output."""
+    console.print(message, markup=False)
+
+
+class _Rate(ProgressColumn):
+    """How many a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        unit = task.fields["unit"]
+        return Text("" if speed is None else f"{speed:,.0f} {unit}/s", style="cyan")
+
+
+class Bar:
+    """One running bar; ``advance`` moves it, ``note`` writes beside it."""
+
+    def __init__(self, label: str, total: int, unit: str) -> None:
+        self._columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        self._progress = Progress(*self._columns, console=console, transient=True)
+        self._task = self._progress.add_task(label, total=total, unit=unit, note="")
+        self._label, self._unit, self._total = label, unit, total
+        self._begun = time.monotonic()
+        self._shown = False
+        self.done = 0
+
+    def advance(self, n: int = 1) -> None:
+        self.done += n
+        self._progress.advance(self._task, n)
+        # Short work stays silent: a bar that flashes by tells nobody anything.
+        if not self._shown and console.is_terminal and time.monotonic() - self._begun > 2:
+            self._shown = True
+            self._progress.start()
+
+    def note(self, text: str) -> None:
+        self._progress.update(self._task, note=text)
+
+    def close(self) -> None:
+        seconds = time.monotonic() - self._begun
+        if self._shown:
+            self._progress.stop()
+        if seconds > 2 and self.done:
+            rate = self.done / seconds
+            say(f"{self._label}: {self.done:,} {self._unit} in {seconds:.1f} s ({rate:,.0f}/s)")
+
+
+@contextmanager
+def bar(label: str, total: int, unit: str = "items") -> Iterator[Bar]:
+    """Show a bar with a rate once the work has lasted two seconds, and one line when it ends."""
+    running = Bar(label, total, unit)
+    try:
+        yield running
+    finally:
+        running.close()

@@ -1,0 +1,284 @@
+"""All configuration: one frozen, typed config a stage, gathered in one `Recipe`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mgrec.errors import RecipeError, nearest
+
+Source = Literal["auto", "encode", "embeddings", "codes"]
+Fusion = Literal["unimodal", "early", "late", "late++"]
+
+
+class Config(BaseModel):
+    """A frozen stage of a recipe; an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ContentConfig(Config):
+    """Where each modality's content comes from, and what encodes it.
+
+    `auto` takes the most finished thing present: codes, then embeddings, then text or pictures.
+    """
+
+    source: Source = "auto"
+    sources: dict[str, Source] = {}  # per modality, over `source`
+    text_encoder: str = "packaged"  # or any sentence-transformers name or local path
+    image_encoder: str = "packaged"
+    shuffle: tuple[str, ...] = ()  # negative control: content of these is shuffled between items
+    batch: int = Field(64, ge=1)
+
+    def source_of(self, modality: str) -> Source:
+        return self.sources.get(modality, self.source)
+
+
+class QuantiserConfig(Config):
+    """How embeddings become codes, level by level.
+
+    `size: auto` takes the power of two next above the square root of the catalogue, between 16
+    and 256: a codebook much larger than that names items instead of describing them.
+    """
+
+    kind: Literal["residual_kmeans", "rqvae"] = "residual_kmeans"
+    levels: int = Field(3, ge=1, le=16)
+    size: int | Literal["auto"] = 256
+    iterations: int = Field(25, ge=1)  # of k-means; epochs of RQ-VAE
+    pca: int = Field(0, ge=0)  # principal components kept before quantising; 0 keeps all
+    per_modality: dict[str, dict[str, int]] = {}  # {image: {levels: 2, size: 64}}
+
+    def levels_of(self, modality: str) -> int:
+        return int(self.per_modality.get(modality, {}).get("levels", self.levels))
+
+    def size_of(self, modality: str, items: int) -> int:
+        size = self.per_modality.get(modality, {}).get("size", self.size)
+        if size == "auto":
+            return int(min(256, max(16, 2 ** int(max(items, 1) ** 0.5).bit_length())))
+        return int(size)
+
+
+class IdsConfig(Config):
+    """The layout of a semantic ID (DESIGN: the five strategies)."""
+
+    fusion: Fusion = "late++"
+    modalities: tuple[str, ...] = ("text", "image")  # in this order
+    target: str = "all"  # which blocks are generated: all, or one modality
+    transition_tokens: bool | None = None  # None: as the fusion says
+    interleaved: bool = False  # t1 v1 t2 v2 ... instead of block after block
+
+    @property
+    def transitions(self) -> bool:
+        """Whether a transition token stands before every block but the first."""
+        return self.fusion == "late++" if self.transition_tokens is None else self.transition_tokens
+
+    @model_validator(mode="after")
+    def _consistent(self) -> IdsConfig:
+        if not self.modalities or len(set(self.modalities)) != len(self.modalities):
+            raise ValueError("modalities: expected at least one, each named once")
+        if self.fusion == "unimodal" and len(self.modalities) != 1:
+            raise ValueError(f"modalities: unimodal takes exactly one, found {self.modalities}")
+        if self.target != "all" and self.target not in self.modalities:
+            raise ValueError(f"target: expected 'all' or one of {self.modalities}")
+        if self.target != "all" and self.fusion == "early":
+            raise ValueError("target: early fusion has one block only, so expected 'all'")
+        return self
+
+
+class ModelConfig(Config):
+    """The generative model.
+
+    `default`: one position an item, causal, trained at every position, a small token decoder.
+    `paper`: one position a token, bidirectional encoder, one target an example (TIGER's T5).
+    """
+
+    family: Literal["default", "paper"] = "default"
+    dim: int = Field(128, ge=8)
+    layers: int = Field(2, ge=1)
+    heads: int = Field(2, ge=1)
+    head_dim: int = Field(64, ge=2)
+    hidden: int = Field(512, ge=8)
+    decoder_layers: int = Field(1, ge=1)
+    dropout: float = Field(0.3, ge=0, lt=1)
+    history: int = Field(50, ge=1)  # items
+    softmax: Literal["legal", "plain"] = "legal"
+    history_embeddings: bool = True  # continuous embeddings beside the codes (default family)
+    # Scores of the whole catalogue added to the generated one's: "id" or a modality's name.
+    experts: tuple[str, ...] = ()
+
+
+class AlignmentConfig(Config):
+    """Contrastive modality alignment before sequence training (`late++`).
+
+    The paper's loss details, temperature and schedule are not public; these values are ours.
+    """
+
+    epochs: int = Field(20, ge=0)
+    batch: int = Field(512, ge=2)
+    contrastive: float = Field(1.0, ge=0)  # weight of symmetric InfoNCE between pooled blocks
+    generative: float = Field(1.0, ge=0)  # weight of generating one block from the other
+    temperature: float = Field(0.07, gt=0)  # where the learnable temperature starts
+    auxiliary: float = Field(0.0, ge=0)  # weight with which both stay on in sequence training
+
+
+class TrainingConfig(Config):
+    """The optimiser's part; selection is by validation NDCG@10."""
+
+    epochs: int = Field(60, ge=1)
+    minutes: float | None = Field(None, gt=0)  # stops sequence training; resumes are not exact
+    targets: int = Field(1024, ge=1)  # predicted items a step
+    learning_rate: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(0.05, ge=0)
+    warmup: int = Field(300, ge=0)  # steps
+    clip: float = Field(1.0, gt=0)
+    evaluate_every: int = Field(2, ge=1)  # epochs
+    validation_users: int = Field(4000, ge=1)  # a fixed sample, for selection
+    patience: int = Field(4, ge=1)  # evaluations without a better one
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    checkpoint_seconds: float = Field(60, ge=0)
+
+
+class SearchConfig(Config):
+    """Catalogue-constrained beam search."""
+
+    beams: int = Field(50, ge=1)
+    validation_beams: int = Field(20, ge=1)
+
+
+class SplitConfig(Config):
+    """What is held out: each user's last two, or whatever lies behind two points in time."""
+
+    kind: Literal["leave_one_out", "global_time", "none"] = "leave_one_out"
+    validation_fraction: float = Field(0.1, gt=0, lt=0.5)  # of interactions, global_time only
+    test_fraction: float = Field(0.1, gt=0, lt=0.5)
+
+
+class Recipe(Config):
+    """Everything that decides a run, apart from the data.
+
+    Examples
+    --------
+    >>> Recipe.named("late++").override(["model.dim=64"]).model.dim
+    64
+    """
+
+    name: str = "late++"
+    seed: int = Field(0, ge=0)
+    content: ContentConfig = ContentConfig()
+    quantiser: QuantiserConfig = QuantiserConfig()
+    ids: IdsConfig = IdsConfig()
+    model: ModelConfig = ModelConfig()
+    alignment: AlignmentConfig = AlignmentConfig()
+    training: TrainingConfig = TrainingConfig()
+    search: SearchConfig = SearchConfig()
+    split: SplitConfig = SplitConfig()
+
+    @staticmethod
+    def names() -> list[str]:
+        """Return the recipes that come with the package."""
+        folder = files("mgrec") / "recipes"
+        return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if ".yaml" in f.name)
+
+    @classmethod
+    def named(cls, name: str) -> Recipe:
+        """Return a recipe by its name, or from a YAML file by its path.
+
+        Raises
+        ------
+        RecipeError
+            If there is no such recipe or a field of the file is unknown or malformed.
+        """
+        if name in cls.names():
+            return cls.parse((files("mgrec") / "recipes" / f"{name}.yaml").read_text(), name)
+        path = Path(name)
+        if path.suffix in {".yaml", ".yml"} and path.is_file():
+            return cls.parse(path.read_text(), name)
+        raise RecipeError(
+            f"recipe '{name}': unknown.{nearest(name, cls.names())}"
+            f" Expected one of {', '.join(cls.names())}, or a YAML file."
+        )
+
+    @classmethod
+    def parse(cls, text: str, where: str) -> Recipe:
+        """Read a recipe from YAML; `where` names it in errors."""
+        try:
+            values = yaml.safe_load(text) or {}
+        except yaml.YAMLError as error:
+            raise RecipeError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
+        if not isinstance(values, dict):
+            raise RecipeError(f"{where}: expected fields and values, found {type(values).__name__}")
+        return cls._build({"name": Path(where).stem, **values}, where)
+
+    @classmethod
+    def _build(cls, values: dict[str, Any], where: str) -> Recipe:
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"])
+            if first["type"] == "extra_forbidden":
+                hint = nearest(field.split(".")[-1], [k.split(".")[-1] for k in _fields(cls)])
+                raise RecipeError(f"{where}: unknown field '{field}'.{hint}") from None
+            found = "" if isinstance(first["input"], dict) else f", found {first['input']!r}"
+            place = f"{where}: {field}" if field else where
+            raise RecipeError(f"{place}: {first['msg']}{found}") from None
+
+    def override(self, settings: Iterable[str]) -> Recipe:
+        """Return a copy with ``key=value`` settings; a key is dotted, or a last part that is unique.
+
+        Raises
+        ------
+        RecipeError
+            If a key is unknown or ambiguous, or its value does not fit.
+        """
+        values = self.model_dump()
+        for setting in settings:
+            key, equals, text = setting.partition("=")
+            if not equals:
+                raise RecipeError(f"setting '{setting}': expected key=value")
+            *parents, last = self._resolve(key.strip()).split(".")
+            place = values
+            for parent in parents:
+                place = place.setdefault(parent, {})
+            try:
+                place[last] = yaml.safe_load(text)
+            except yaml.YAMLError:
+                raise RecipeError(f"setting '{setting}': value is not YAML") from None
+        return self._build(values, "setting")
+
+    def _resolve(self, key: str) -> str:
+        known = _fields(type(self))
+        if key in known or any(k in _OPEN and key.startswith(k + ".") for k in known):
+            return key
+        ending = [k for k in known if k.split(".")[-1] == key]
+        if len(ending) == 1:
+            return ending[0]
+        if ending:
+            raise RecipeError(f"setting '{key}': ambiguous, one of {', '.join(sorted(ending))}")
+        leaves = [k.split(".")[-1] for k in known]
+        raise RecipeError(f"setting '{key}': unknown field.{nearest(key, known + leaves)}")
+
+    def to_yaml(self) -> str:
+        """Return the whole recipe, every field spelled out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+# Fields whose keys are modalities, so that anything may stand below them.
+_OPEN = ("content.sources", "quantiser.per_modality")
+
+
+def _fields(config: type[BaseModel], prefix: str = "") -> list[str]:
+    """Return the dotted names of all leaf fields."""
+    names = []
+    for name, field in config.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            names += _fields(inner, f"{prefix}{name}.")
+        else:
+            names.append(prefix + name)
+    return names

@@ -21,7 +21,7 @@ console = Console(stderr=True, highlight=False)
 
 def say(message: str) -> None:
     """Print one line about the run, beside the bars and never into the output."""
-    console.print(message, markup=False)
+    console.print(message, markup=False, soft_wrap=True)
 
 
 class _Rate(ProgressColumn):

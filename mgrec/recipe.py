@@ -75,7 +75,9 @@ class IdsConfig(Config):
     @property
     def transitions(self) -> bool:
         """Whether a transition token stands before every block but the first."""
-        return self.fusion == "late++" if self.transition_tokens is None else self.transition_tokens
+        if self.transition_tokens is None:
+            return self.fusion == "late++" and not self.interleaved
+        return self.transition_tokens
 
     @model_validator(mode="after")
     def _consistent(self) -> IdsConfig:
@@ -108,6 +110,7 @@ class ModelConfig(Config):
     history: int = Field(50, ge=1)  # items
     softmax: Literal["legal", "plain"] = "legal"
     history_embeddings: bool = True  # continuous embeddings beside the codes (default family)
+    tied: bool = False  # one table to read and to predict tokens by, as in T5: for small logs
     # Scores of the whole catalogue added to the generated one's: "id" or a modality's name.
     experts: tuple[str, ...] = ()
 
@@ -141,6 +144,7 @@ class TrainingConfig(Config):
     patience: int = Field(4, ge=1)  # evaluations without a better one
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     checkpoint_seconds: float = Field(60, ge=0)
+    threads: int = Field(0, ge=0)  # of the CPU in training; 0 leaves them as they are
 
 
 class SearchConfig(Config):
@@ -229,7 +233,7 @@ class Recipe(Config):
             raise RecipeError(f"{place}: {first['msg']}{found}") from None
 
     def override(self, settings: Iterable[str]) -> Recipe:
-        """Return a copy with ``key=value`` settings; a key is dotted, or a last part that is unique.
+        """Return a copy with ``key=value`` settings; keys dotted or a unique last part.
 
         Raises
         ------

@@ -25,8 +25,8 @@ class Sequences:
         """Pack a list of rows."""
         lengths = np.fromiter((len(row) for row in rows), np.int64, len(rows))
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        flat = np.concatenate([np.asarray(row, np.int32) for row in rows]) if len(rows) else []
-        return cls(offsets, np.asarray(flat, np.int32))
+        nothing = np.empty(0, np.int32)
+        return cls(offsets, np.concatenate([nothing, *(np.asarray(r, np.int32) for r in rows)]))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -1,0 +1,279 @@
+"""The data: a catalogue, a log, and whatever is ready-made, by index; ids stay at the border."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from mgrec.data import interactions, reading
+from mgrec.data import items as catalogue
+from mgrec.data.columns import texts
+from mgrec.data.features import Codes, Embeddings
+from mgrec.data.fingerprint import Fingerprint
+from mgrec.data.keys import key
+from mgrec.data.notes import Notebook, ReadNotes
+from mgrec.data.reading import Found, Pair
+from mgrec.data.sequences import Sequences
+from mgrec.errors import DataError
+from mgrec.recipe import Source
+
+__all__ = ["Dataset", "ReadNotes"]
+
+# A Polars (lazy) or pandas frame; pandas is no dependency, so its type cannot be written down.
+Frame = Any
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """A catalogue and a log, as `read` or `from_frames` make them.
+
+    Items and users are numbered from 0 by their row in ``items`` and ``users``; everything below
+    the public face works on these indices.
+
+    Attributes
+    ----------
+    items : polars.DataFrame
+        Row = item index. Columns: ``item_id``, those of the text, ``image`` (path relative to
+        ``root``, null where there is none or its file is missing), attributes.
+    users : Series
+        User ids; row = user index, in the order in which they first appear.
+    log : Sequences
+        Row = user index; item indices, oldest first. Every user has at least one.
+    times : int64 [interactions] or None
+        Unix seconds beside ``log.items``; None where the file's order is all there is.
+    root : Path or None
+        The folder that picture paths are relative to.
+    text_columns : tuple of str
+        Columns that make up an item's text, in this order.
+    embeddings, codes : mapping
+        Ready-made, by modality, row = item index.
+    notes : ReadNotes
+        What was read, left out and warned of.
+    """
+
+    items: pl.DataFrame
+    users: pl.Series
+    log: Sequences
+    times: NDArray[np.int64] | None
+    root: Path | None
+    text_columns: tuple[str, ...]
+    embeddings: Mapping[str, Embeddings]
+    codes: Mapping[str, Codes]
+    notes: ReadNotes
+
+    @classmethod
+    def read(
+        cls,
+        path: str | Path,
+        *,
+        columns: Mapping[str, str] | None = None,
+        text_columns: Sequence[str] | None = None,
+    ) -> Dataset:
+        """Read a folder.
+
+        ``items.{parquet,csv,jsonl}`` (optional), ``interactions.{parquet,csv,jsonl}`` or
+        ``sequences.txt`` (``user item item ...``, oldest first), each also as ``.gz``;
+        ``embeddings/<modality>.npz`` (``item_id``, ``emb``) and ``codes/<modality>.npz``
+        (``item_id``, ``codes``). Without items, the catalogue is the items of the log.
+
+        Parameters
+        ----------
+        path : str or Path
+        columns : mapping, optional
+            The file's column name for each of ours: ``{"user_id": "uid"}``. Ours are ``item_id,
+            user_id, timestamp, weight, event, text, image``.
+        text_columns : sequence of str, optional
+            Columns that make up an item's text, joined by ". ". By default ``text``; without such
+            a column, those of ``title, name, description, brand, categories`` that exist.
+
+        Raises
+        ------
+        DataError
+            For anything malformed, in one line: file, row, column, what was found, what was
+            expected. What is only left out (rows of unknown items, say) is in ``notes``.
+        """
+        root = Path(path)
+        return cls._of(reading.folder(root, columns), text_columns, root)
+
+    @classmethod
+    def from_frames(
+        cls,
+        items: Frame | None,
+        interactions: Frame,
+        *,
+        columns: Mapping[str, str] | None = None,
+        text_columns: Sequence[str] | None = None,
+        embeddings: Mapping[str, Embeddings | Pair] | None = None,
+        codes: Mapping[str, Codes | Pair] | None = None,
+        root: str | Path | None = None,
+    ) -> Dataset:
+        """Take Polars or pandas frames; see `read`.
+
+        Parameters
+        ----------
+        items, interactions : DataFrame
+            The columns of `read`'s files; ``items`` may be None. A pandas index is ignored.
+        columns, text_columns
+            See `read`.
+        embeddings : mapping, optional
+            By modality: `Embeddings` with a row for each row of ``items``, or
+            ``(item_ids, floats [rows, dim])``.
+        codes : mapping, optional
+            By modality: `Codes`, or ``(item_ids, integers [rows, levels])``.
+        root : str or Path, optional
+            The folder that picture paths are relative to.
+
+        Raises
+        ------
+        DataError
+            See `read`.
+        """
+        found = reading.frames(items, interactions, columns, embeddings or {}, codes or {})
+        return cls._of(found, text_columns, None if root is None else Path(root))
+
+    @classmethod
+    def _of(cls, found: Found, text_columns: Sequence[str] | None, root: Path | None) -> Dataset:
+        """Check everything against the catalogue; the order is that of the notes."""
+        notes = Notebook()
+        read = None
+        if found.items is not None:
+            read = catalogue.read(found.items, text_columns, root, notes)
+        elif text_columns:
+            raise DataError(f"text columns {', '.join(text_columns)}: there is no items file")
+        taken = interactions.read(found.log, read[0]["item_id"] if read else None, notes)
+        known = taken.catalogue
+        items, written = read or (pl.DataFrame({"item_id": known}), ())
+        return cls(
+            items,
+            taken.users,
+            taken.sequences,
+            taken.times,
+            root,
+            written,
+            {m: reading.ready_embeddings(found, m, known, notes) for m in found.embeddings},
+            {m: reading.ready_codes(found, m, known, notes) for m in found.codes},
+            notes.close(),
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"Dataset({self.n_items:,} items, {self.n_users:,} users,"
+            f" {len(self.log.items):,} interactions; {', '.join(self.modalities) or 'no content'})"
+        )
+
+    @property
+    def n_items(self) -> int:
+        return len(self.items)
+
+    @property
+    def n_users(self) -> int:
+        return len(self.users)
+
+    @cached_property
+    def _texts(self) -> pl.Series:
+        return texts(self.items, self.text_columns)
+
+    def _has(self, modality: str) -> bool:
+        """Whether there is anything to encode."""
+        if modality == "text":
+            return self._texts.null_count() < self.n_items
+        return modality == "image" and "image" in self.items and bool(self.items["image"].count())
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What is known of items, from words, pictures or ready-made arrays; text, image first."""
+        ready = {*self.embeddings, *self.codes}
+        first = [m for m in ("text", "image") if m in ready or self._has(m)]
+        return (*first, *sorted(ready - {"text", "image"}))
+
+    def texts(self) -> list[str | None]:
+        """Return every item's text, None where it has none."""
+        return self._texts.to_list()
+
+    def pictures(self) -> list[Path | None]:
+        """Return every item's picture file, None where it has none."""
+        if "image" not in self.items or self.root is None:
+            return [None] * self.n_items
+        root = self.root
+        return [None if path is None else root / path for path in self.items["image"]]
+
+    def source_of(self, modality: str, wanted: Source) -> Literal["codes", "embeddings", "encode"]:
+        """Return what a modality comes from; ``auto`` takes the most finished thing present.
+
+        Raises
+        ------
+        DataError
+            If what is wanted is not there.
+        """
+        there: list[Literal["codes", "embeddings", "encode"]] = []
+        if modality in self.codes:
+            there.append("codes")
+        if modality in self.embeddings:
+            there.append("embeddings")
+        if self._has(modality):
+            there.append("encode")
+        if wanted == "auto" and there:
+            return there[0]
+        for source in there:
+            if source == wanted:
+                return source
+        found = ", ".join(there) or f"nothing (this data has {', '.join(self.modalities) or 'no'})"
+        need = {
+            "encode": "texts or pictures to encode",
+            "embeddings": f"embeddings/{modality}.npz",
+            "codes": f"codes/{modality}.npz",
+            "auto": f"texts or pictures, embeddings/{modality}.npz or codes/{modality}.npz",
+        }[wanted]
+        raise DataError(f"modality '{modality}': found {found}, expected {need}")
+
+    @cached_property
+    def _item_index(self) -> dict[object, int]:
+        return {item: index for index, item in enumerate(self.items["item_id"])}
+
+    @cached_property
+    def _user_index(self) -> dict[object, int]:
+        return {user: index for index, user in enumerate(self.users)}
+
+    def index_of(self, ids: Sequence[object]) -> NDArray[np.int64]:
+        """Return int64 [ids]: the index of each item, -1 where it is unknown.
+
+        ``"7"`` finds 7 in a catalogue of whole numbers, and 7 finds ``"7"`` in one of text.
+        """
+        known, dtype = self._item_index, self.items.schema["item_id"]
+        return np.fromiter((known.get(key(i, dtype), -1) for i in ids), np.int64, len(ids))
+
+    def user_index(self, user: object) -> int | None:
+        """Return a user's index, None where it is unknown; types as in `index_of`."""
+        return self._user_index.get(key(user, self.users.dtype))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over everything that training can see.
+
+        Ids, log, times, texts, names and sizes of pictures, ready-made arrays; not attributes,
+        and not where the folder is.
+        """
+        parts = Fingerprint()
+        for column in (self.items["item_id"], self.users, self._texts):
+            parts.column(column)
+        times = np.empty(0, np.int64) if self.times is None else self.times
+        for array in (self.log.offsets, self.log.items, times):
+            parts.array(array)
+        if self.root is not None and "image" in self.items:
+            parts.files(self.root, self.items["image"])
+        for name, vectors in sorted(self.embeddings.items()):
+            parts.word(f"embeddings {name}")
+            parts.array(vectors.vectors)
+            parts.array(vectors.present)
+        for name, codes in sorted(self.codes.items()):
+            parts.word(f"codes {name} {codes.sizes}")
+            parts.array(codes.codes)
+            parts.array(codes.present)
+        return parts.hex()

@@ -1,0 +1,80 @@
+"""The catalogue: items with their texts, pictures and attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from mgrec.data import columns as cols
+from mgrec.data.notes import Notebook
+from mgrec.data.paths import pictures
+from mgrec.data.tables import Table, short
+from mgrec.errors import DataError
+
+# Joined to one text where a catalogue names no text column itself.
+WRITTEN = ("title", "name", "description", "brand", "categories")
+
+
+def read(
+    table: Table, text_columns: Sequence[str] | None, root: Path | None, notes: Notebook
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Read the items.
+
+    Returns
+    -------
+    items : polars.DataFrame
+        Row = item index.
+    text_columns : tuple of str
+        Columns that make up an item's text.
+
+    Raises
+    ------
+    DataError
+        If ids are missing, mixed or twice there, a text column is missing, or a picture path is
+        not one inside the folder.
+    """
+    ids = cols.ids(table, "item_id")
+    twice = ~ids.is_first_distinct()
+    if twice.any():
+        row = int(twice.arg_max() or 0)
+        first = table.place(int((ids == ids[row]).arg_max() or 0))
+        found = f"found {short(ids[row])} again (first: {first})"
+        raise DataError(f"{table.place(row, 'item_id')}: {found}, expected each item once")
+    written = _text_columns(table, text_columns)
+    image = pictures(table, root)
+    items = table.frame.with_columns(item_id=ids)
+    if "image" in items.columns:
+        items = items.with_columns(image=image.paths)
+    others = [c for c in items.columns if c not in {"item_id", "image", *written}]
+    notes.say(f"{table.name}: {len(items):,} items, {cols.kind(ids)} as ids")
+    if written:
+        one = len(written) == 1
+        how = written[0] if one else f'{", ".join(written)}, joined by ". "'
+        notes.say(f"text: {'column' if one else 'columns'} {how}")
+    if "image" in items.columns:
+        n = len(items) - int(items["image"].null_count())
+        notes.say(f"pictures: column image, {n:,} files")
+    if others:
+        notes.say(f"attributes: {', '.join(others)}")
+    notes.warn(
+        "missing_pictures",
+        image.absent,
+        f"items whose picture file is not there, kept without it: {image.absent:,}"
+        f" (first: {image.first_absent})",
+    )
+    return items, written
+
+
+def _text_columns(table: Table, wanted: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the columns that make up the text: those wanted, or `text`, or whatever is written."""
+    if wanted is not None:
+        ours = {theirs: name for name, theirs in table.names.items()}
+        several = [wanted] if isinstance(wanted, str) else wanted
+        chosen = tuple(ours.get(column, column) for column in several)
+        table.require(*chosen)
+        return chosen
+    if "text" in table.frame.columns:
+        return ("text",)
+    return tuple(column for column in WRITTEN if column in table.frame.columns)

@@ -1,0 +1,164 @@
+"""From a folder or frames to tables under our own column names, and arrays beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from numpy.typing import ArrayLike
+
+from mgrec.data import arrays, tables
+from mgrec.data.features import Codes, Embeddings
+from mgrec.data.notes import Notebook
+from mgrec.data.tables import Table, short
+from mgrec.errors import DataError, nearest
+
+OURS = ("item_id", "user_id", "timestamp", "weight", "event", "text", "image")
+IDS = ("item_id", "user_id")
+Pair = tuple[ArrayLike, ArrayLike]  # item ids, and a row of values for each
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder or a caller offers, under our column names and not yet checked."""
+
+    items: Table | None
+    log: Table
+    embeddings: Mapping[str, Embeddings | Pair]
+    codes: Mapping[str, Codes | Pair]
+    ending: str = ""  # of the arrays' names in errors: .npz if they are files
+
+
+def folder(root: Path, columns: Mapping[str, str] | None) -> Found:
+    """Read the files of a folder; see `Dataset.read`."""
+    if not root.is_dir():
+        found = "a file" if root.is_file() else "no such folder"
+        raise DataError(f"{root}: {found}, expected a folder with interactions in it")
+    chosen = _mapping(columns)
+    ids = _id_columns(chosen)
+    items_file = tables.find(root, "items")
+    items = None if items_file is None else tables.read(items_file, ids)
+    log = tables.read(_log_file(root), ids)
+    return Found(
+        *_renamed(items, log, chosen),
+        {_modality(f): arrays.load(f, "emb", _below(f)) for f in _npz(root / "embeddings")},
+        {_modality(f): arrays.load(f, "codes", _below(f)) for f in _npz(root / "codes")},
+        ".npz",
+    )
+
+
+def frames(
+    items: Any,
+    log: Any,
+    columns: Mapping[str, str] | None,
+    embeddings: Mapping[str, Embeddings | Pair],
+    codes: Mapping[str, Codes | Pair],
+) -> Found:
+    """Take Polars or pandas frames; see `Dataset.from_frames`."""
+    chosen = _mapping(columns)
+    ids = _id_columns(chosen)
+    first = None if items is None else tables.of_frame(items, "items", ids)
+    second = tables.of_frame(log, "interactions", ids)
+    return Found(*_renamed(first, second, chosen), embeddings, codes)
+
+
+def ready_embeddings(found: Found, modality: str, known: pl.Series, notes: Notebook) -> Embeddings:
+    """Align one modality's vectors to the catalogue, and note what came of it."""
+    given, unknown = found.embeddings[modality], 0
+    name = f"embeddings/{modality}{found.ending}"
+    if isinstance(given, Embeddings):
+        arrays.checked(given, known, name)
+    else:
+        given, unknown = arrays.embeddings(*given, known, name)
+    _note(name, "embeddings", unknown, int(given.present.sum()), notes)
+    return given
+
+
+def ready_codes(found: Found, modality: str, known: pl.Series, notes: Notebook) -> Codes:
+    """Align one modality's codes to the catalogue, and note what came of it."""
+    given, unknown = found.codes[modality], 0
+    name = f"codes/{modality}{found.ending}"
+    if isinstance(given, Codes):
+        arrays.checked(given, known, name)
+    else:
+        given, unknown = arrays.codes(*given, known, name)
+    _note(name, "codes", unknown, int(given.present.sum()), notes)
+    return given
+
+
+def _note(name: str, kind: str, unknown: int, present: int, notes: Notebook) -> None:
+    """Say what one modality's ready-made arrays came to."""
+    notes.say(f"{name}: ready-made {kind} of {present:,} items")
+    notes.warn(
+        f"unknown_{kind}",
+        unknown,
+        f"{name}: rows of items that the catalogue does not have, ignored: {unknown:,}",
+    )
+
+
+def _log_file(root: Path) -> Path:
+    """Find the log, or say what is there instead."""
+    table, lines = tables.find(root, "interactions"), tables.find(root, "sequences", ("txt",))
+    if table and lines:
+        raise DataError(f"{root}: found {table.name} and {lines.name}, expected only one of them")
+    if file := table or lines:
+        return file
+    names = sorted(file.name for file in root.iterdir())
+    found = tables.short(", ".join(names), 100) if names else "an empty folder"
+    raise DataError(
+        f"{root}: found {found}, expected interactions.parquet, .csv or .jsonl, or sequences.txt"
+        " (each also as .gz)"
+    )
+
+
+def _npz(folder: Path) -> list[Path]:
+    return sorted([*folder.glob("*.npz"), *folder.glob("*.npz.gz")])
+
+
+def _modality(file: Path) -> str:
+    return file.name.removesuffix(".gz").removesuffix(".npz")
+
+
+def _below(file: Path) -> str:
+    return f"{file.parent.name}/{file.name}"
+
+
+def _mapping(columns: Mapping[str, str] | None) -> dict[str, str]:
+    """Check which of our columns are renamed; the file's name by ours.
+
+    Raises
+    ------
+    DataError
+        If we have no such column, or one of the file's is named twice.
+    """
+    chosen = dict(columns or {})
+    for ours, theirs in chosen.items():
+        if ours not in OURS:
+            hint = nearest(ours, list(OURS))
+            raise DataError(f"column '{ours}={theirs}': expected one of {', '.join(OURS)}.{hint}")
+    if len(set(chosen.values())) < len(chosen):
+        raise DataError(f"columns: found one column twice in {chosen}, expected each once")
+    return chosen
+
+
+def _id_columns(chosen: Mapping[str, str]) -> set[str]:
+    """Return the file's names of columns that hold ids."""
+    return {*IDS, *(chosen[name] for name in IDS if name in chosen)}
+
+
+def _renamed(
+    items: Table | None, log: Table, chosen: Mapping[str, str]
+) -> tuple[Table | None, Table]:
+    """Bring tables under our column names, or raise if neither has a column that was named."""
+    both = [table for table in (items, log) if table is not None]
+    known = list(dict.fromkeys(column for table in both for column in table.frame.columns))
+    for ours, theirs in chosen.items():
+        if theirs not in known:
+            raise DataError(
+                f"column '{ours}={theirs}': no '{theirs}' in {' or '.join(t.name for t in both)},"
+                f" found {short(', '.join(known), 200)}.{nearest(theirs, known)}"
+            )
+    return None if items is None else items.renamed(chosen), log.renamed(chosen)

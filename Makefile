@@ -1,0 +1,64 @@
+# make demo   the environment, and the whole path on a small planted world, into demo/
+# make test   the environment with the tools of development, and every check that CI runs
+# Another Python: make PYTHON=python3.12 ...
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := demo
+.PHONY: demo test test-slow lint types bench clean
+
+demo: $(VENV)/.for-demo
+	$(BIN)/mgrec demo --out demo
+
+test: lint types
+	$(BIN)/python -m pytest
+
+# MGREC_SLOW=short takes fewer rounds of each.
+test-slow: $(VENV)/.for-dev
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.for-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.for-dev
+	$(BIN)/mypy
+
+bench: $(VENV)/.for-dev
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps, so that an environment is made once, and again when what it is made of has changed.
+$(VENV)/.for-demo: EXTRAS := offline,report
+$(VENV)/.for-demo: pyproject.toml constraints.txt | $(VENV)/.made
+	$(install)
+
+$(VENV)/.for-dev: EXTRAS := dev
+$(VENV)/.for-dev: pyproject.toml constraints.txt | $(VENV)/.made
+	$(install)
+	@touch $(VENV)/.for-demo
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else \
+	  f"Python {v[0]}.{v[1]} found, 3.11 to 3.13 expected. Name another: make PYTHON=python3.12")'
+	@echo "Making $(VENV) (some minutes, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# torch first and alone: a CPU build that lies on this machine is then what all others get. And no
+# torchvision: beside a CPU build of torch it breaks transformers.
+define install
+	@echo "Installing mgrec[$(EXTRAS)] into $(VENV)"
+	@$(PIP) install -qq -c constraints.txt "$$(grep -x 'torch==.*' constraints.txt)"
+	@$(PIP) install -qq -c constraints.txt -e ".[$(EXTRAS)]"
+	@if $(PIP) list | grep -qi '^torchvision '; then \
+	  echo "torchvision found in $(VENV), not expected: it breaks transformers"; exit 1; fi
+	@touch $@
+endef

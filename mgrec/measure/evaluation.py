@@ -1,0 +1,91 @@
+"""An evaluation: where each test target was ranked, and what that comes to, with intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from mgrec.data.splits import Split
+from mgrec.measure.intervals import Interval, Paired, paired
+from mgrec.measure.metrics import metric, ranks_of, with_intervals
+from mgrec.measure.slices import slices
+
+SLICED = ("Recall@10", "NDCG@10")
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Item-level, full-ranking results on the test cases.
+
+    Attributes
+    ----------
+    users : int64 [cases], user index
+    targets : int32 [cases], item index
+    ranks : int64 [cases], 0-based, -1 where the target is not in the list
+    metrics : every column of the tables with its 95% interval over users
+    slices : which cases are in which part, bool [cases] each
+    """
+
+    users: NDArray[np.int64]
+    targets: NDArray[np.int32]
+    ranks: NDArray[np.int64]
+    metrics: dict[str, Interval]
+    slices: dict[str, NDArray[np.bool_]]
+
+    def sliced(self, name: str) -> dict[str, Interval]:
+        """Return some metrics of one slice with their intervals."""
+        found = with_intervals(self.ranks[self.slices[name]])
+        return {metric_name: found[metric_name] for metric_name in SLICED}
+
+    def against(self, other: Evaluation, name: str = "NDCG@10", part: str | None = None) -> Paired:
+        """Compare with another run on the same cases: a paired test of ours minus theirs.
+
+        Raises
+        ------
+        ValueError
+            If the cases differ.
+        """
+        same = np.array_equal(self.users, other.users) and np.array_equal(
+            self.targets, other.targets
+        )
+        if not same:
+            raise ValueError("evaluations: expected the same users and targets in both")
+        rows = np.ones(len(self.ranks), bool) if part is None else self.slices[part]
+        return paired(metric(self.ranks[rows], name), metric(other.ranks[rows], name))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return metrics and slices for JSON."""
+        return {
+            "cases": len(self.ranks),
+            "metrics": {name: vars(interval) for name, interval in self.metrics.items()},
+            "slices": {
+                name: {
+                    "cases": int(rows.sum()),
+                    **{column: vars(found) for column, found in self.sliced(name).items()},
+                }
+                for name, rows in self.slices.items()
+            },
+        }
+
+    def to_frame(self) -> pl.DataFrame:
+        """Return one row a case, so that runs can be compared later."""
+        return pl.DataFrame({"user": self.users, "target": self.targets, "rank": self.ranks})
+
+
+def measure(
+    top: NDArray[np.int64], parts: Split, n_items: int, present: dict[str, NDArray[np.bool_]]
+) -> Evaluation:
+    """Measure lists of items, int64 [cases, k], against the test targets."""
+    cases = parts.test
+    ranks = ranks_of(top, cases.targets)
+    return Evaluation(
+        cases.users,
+        cases.targets,
+        ranks,
+        with_intervals(ranks),
+        slices(cases.targets, cases.history, parts.train, n_items, present),
+    )

@@ -1,0 +1,190 @@
+"""The token decoder: generates an item's codes, one slot after the other, from a context."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from mgrec.model.transformer import Block, RelativeBias
+from mgrec.recipe import ModelConfig
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an item is generated from, one row a history.
+
+    Attributes
+    ----------
+    start : [rows, dim], takes the place of the token before the first
+    memory : [rows, m, dim] or None, attended to by every slot
+    mask : bool [rows, m] or None, which of the memory is real
+    """
+
+    start: Tensor
+    memory: Tensor | None = None
+    mask: Tensor | None = None
+
+    def select(self, rows: Tensor) -> Context:
+        """Return some of the rows, in the order named."""
+        if self.memory is None or self.mask is None:
+            return Context(self.start[rows])
+        return Context(self.start[rows], self.memory[rows], self.mask[rows])
+
+    @property
+    def rows(self) -> int:
+        return self.start.shape[0]
+
+    @property
+    def memory_bias(self) -> Tensor | None:
+        """bool [rows, 1, 1, m]"""
+        return None if self.mask is None else self.mask[:, None, None, :]
+
+
+@dataclass
+class DecodeState:
+    """Keys and values of the slots decoded so far; beams point at their ancestors' rows.
+
+    Nothing is copied when beams change their order: a step's rows stay where they were computed,
+    and `ancestors[t][r]` says which row of step t the present row r descends from.
+    """
+
+    context: Context
+    cross: list[Tensor] = field(default_factory=list)  # a layer: [2, users, heads, m, head_dim]
+    history: list[list[Tensor]] = field(default_factory=list)  # step, layer: [rows, 2, H, head_dim]
+    ancestors: list[Tensor] = field(default_factory=list)  # step: int64 [rows now]
+
+    def follow(self, parents: Tensor) -> None:
+        """Make the present rows the children of ``parents``, int64 [new rows]."""
+        self.ancestors = [rows[parents] for rows in self.ancestors]
+
+
+class TokenDecoder(nn.Module):
+    """A causal stack over an ID's slots, fed with a context and the tokens before.
+
+    Parameters
+    ----------
+    slots : number of generated slots
+    cross : whether contexts carry a memory
+    t5 : relative positions and unscaled attention, as TIGER's T5; else a learned vector a slot
+    """
+
+    def __init__(self, config: ModelConfig, slots: int, *, cross: bool, t5: bool) -> None:
+        super().__init__()
+        self.slots = slots
+        self.blocks = nn.ModuleList(
+            Block(
+                config.dim,
+                config.heads,
+                config.head_dim,
+                config.hidden,
+                config.dropout,
+                cross=cross,
+                t5=t5,
+            )
+            for _ in range(config.decoder_layers)
+        )
+        self.norm = nn.RMSNorm(config.dim, eps=1e-6)
+        self.relative = RelativeBias(config.heads, bidirectional=False) if t5 else None
+        self.places = None if t5 else nn.Parameter(torch.zeros(slots, config.dim))
+
+    @property
+    def layers(self) -> Iterable[Block]:
+        """The blocks, as what they are."""
+        return cast(Iterable[Block], self.blocks)
+
+    def forward(self, context: Context, before: Tensor, first: int = 0) -> Tensor:
+        """Return the states from which slots ``first .. first + n`` are predicted.
+
+        Parameters
+        ----------
+        before : [rows, n, dim], embeddings of the tokens in the slots but the last
+        first : which slot the context's start predicts
+
+        Returns
+        -------
+        [rows, n + 1, dim]
+        """
+        x = torch.cat([context.start[:, None], before], dim=1)
+        n = x.shape[1]
+        bias = None
+        if self.places is not None:
+            x = x + self.places[first : first + n]
+        if self.relative is not None:
+            ahead = torch.ones(n, n, dtype=torch.bool, device=x.device).triu(1)
+            bias = self.relative(n, n).masked_fill(ahead, float("-inf"))
+        for block in self.layers:
+            x = block(x, bias, bias is None, context.memory, context.memory_bias)
+        return self.norm(x)
+
+    def begin(self, context: Context) -> DecodeState:
+        """Prepare decoding; the memory's keys and values are computed once a user."""
+        state = DecodeState(context)
+        if context.memory is not None:
+            state.cross = [block.cross.keys_values(context.memory) for block in self.layers]
+        return state
+
+    def step(self, state: DecodeState, x: Tensor, users: Tensor) -> Tensor:
+        """Decode one more slot.
+
+        Parameters
+        ----------
+        x : [rows, dim], the start of each context at first, then embeddings of the last tokens
+        users : int64 [rows], ascending: which context each row belongs to
+
+        Returns
+        -------
+        [rows, dim]
+        """
+        at = len(state.history)
+        if self.places is not None:
+            x = x + self.places[at]
+        bias = None if self.relative is None else self.relative(1, at + 1)[:, 0]  # [heads, at + 1]
+        own = torch.arange(len(x), device=x.device)
+        state.ancestors.append(own)
+        state.history.append([])
+        for layer, block in enumerate(self.layers):
+            y = block.norm(x)
+            pair = block.attention.keys_values(y[:, None]).squeeze(-2).movedim(0, 1)
+            state.history[at].append(pair)
+            queries = block.attention.queries(y[:, None]).squeeze(-2)
+            mixed = self._attend(state, layer, queries, bias, block.attention.scale)
+            x = x + block.attention.out(mixed)
+            if state.cross:
+                x = self._look(block, state.cross[layer], state.context.mask, x, users)
+            x = block.feed(x)
+        return self.norm(x)
+
+    def _attend(
+        self, state: DecodeState, layer: int, queries: Tensor, bias: Tensor | None, scale: float
+    ) -> Tensor:
+        """Attend from [rows, heads, head_dim] to each row's own ancestors; [rows, inner]."""
+        if len(state.history) == 1:  # one key only: attention is its value
+            return state.history[0][layer][:, 1].flatten(1)
+        seen = [
+            layers[layer][rows] for layers, rows in zip(state.history, state.ancestors, strict=True)
+        ]
+        scores = torch.stack([(queries * pair[:, 0]).sum(-1) for pair in seen], -1) * scale
+        if bias is not None:
+            scores = scores + bias
+        weights = scores.float().softmax(-1).to(queries.dtype)  # [rows, heads, steps]
+        mixed = weights[..., :1] * seen[0][:, 1]
+        for step in range(1, len(seen)):
+            mixed = mixed + weights[..., step : step + 1] * seen[step][:, 1]
+        return mixed.flatten(1)
+
+    def _look(
+        self, block: Block, memory: Tensor, mask: Tensor | None, x: Tensor, users: Tensor
+    ) -> Tensor:
+        """Attend to the memory, all of a user's rows together; x is [rows, dim]."""
+        assert mask is not None
+        contexts = mask.shape[0]
+        counts = torch.bincount(users, minlength=contexts)
+        widest = int(counts.max())
+        within = torch.arange(len(x), device=x.device) - (counts.cumsum(0) - counts)[users]
+        grid = x.new_zeros(contexts, widest, x.shape[1])
+        grid[users, within] = x
+        return block.look(grid, memory, mask[:, None, None, :])[users, within]

@@ -1,0 +1,177 @@
+"""The generative recommender: histories in, probabilities of the next item's codes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from mgrec.data.features import Embeddings
+from mgrec.errors import RecipeError
+from mgrec.ids.semantic_ids import PAD, SemanticIds
+from mgrec.ids.trie import Trie
+from mgrec.model.decoder import Context, TokenDecoder
+from mgrec.model.experts import Experts
+from mgrec.model.histories import ItemHistory, TokenHistory, VectorReader
+from mgrec.model.transformer import exact_product
+from mgrec.recipe import ModelConfig
+
+
+class Generator(nn.Module):
+    """One of the two assemblies over a catalogue: a history's reader, a token decoder, a head.
+
+    Parameters
+    ----------
+    config : family, sizes, softmax
+    ids : the catalogue's semantic IDs
+    vectors : continuous embeddings by modality, used by the default family where it asks for them
+    """
+
+    token_table: Tensor
+
+    def __init__(
+        self, config: ModelConfig, ids: SemanticIds, vectors: Mapping[str, Embeddings]
+    ) -> None:
+        super().__init__()
+        paper = config.family == "paper"
+        if paper and config.experts:
+            raise RecipeError("model.experts: only for family 'default', found family 'paper'")
+        self.config, self.ids, self.trie = config, ids, Trie.of(ids)
+        self.register_buffer("token_table", torch.from_numpy(ids.tokens).long(), persistent=False)
+        self._targets = list(ids.target)
+        self.tokens = nn.Embedding(ids.vocabulary, config.dim, padding_idx=PAD)
+        with torch.no_grad():
+            self.tokens.weight.normal_(std=1.0 if paper else 0.3)[PAD] = 0
+        self.outputs: nn.Embedding | None = None
+        if not config.tied:
+            self.outputs = nn.Embedding(ids.vocabulary, config.dim)
+        self.scale = config.dim**-0.5
+        tables = {name: torch.from_numpy(e.vectors) for name, e in vectors.items()}
+        present = {name: torch.from_numpy(e.present) for name, e in vectors.items()}
+        self._tables = [] if paper or not config.history_embeddings else list(tables)
+        for name in self._tables:
+            self.register_buffer(f"vectors_{name}", tables[name], persistent=False)
+        self.history: ItemHistory | TokenHistory
+        if paper:
+            self.history = TokenHistory(config, self.tokens)
+        else:
+            self.history = ItemHistory(
+                config, self.tokens, {name: tables[name].shape[1] for name in self._tables}
+            )
+        self.decoder = TokenDecoder(config, len(ids.target), cross=paper, t5=paper)
+        self.experts: Experts | None = None
+        if isinstance(self.history, ItemHistory) and config.experts:
+            readers = cast(Mapping[str, VectorReader], self.history.readers)
+            known = {name: (tables[name], present[name]) for name in self._tables}
+            self.experts = Experts(config, ids, self.tokens, dict(readers.items()), known)
+
+    @property
+    def head(self) -> Tensor:
+        """[vocabulary, dim]: what tokens are predicted by; tied, that is what they are read by."""
+        return (self.tokens if self.outputs is None else self.outputs).weight * self.scale
+
+    @property
+    def legal(self) -> bool:
+        """Whether the softmax is over legal codes only: a distribution over the catalogue."""
+        return self.config.softmax == "legal"
+
+    def content(self, items: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Look up items, int64 [rows, n] with -1 for padding: tokens [rows, n, slots], vectors."""
+        known = items.clamp(min=0)
+        ids = self.token_table[known].masked_fill(items[..., None] < 0, PAD)
+        return ids, {name: getattr(self, f"vectors_{name}")[known] for name in self._tables}
+
+    def context(self, items: Tensor) -> Context:
+        """Read histories, int64 [rows, n], oldest first, padded behind with -1; none empty."""
+        items = _recent(items, self.config.history)
+        ids, vectors = self.content(items)
+        context: Context = self.history(ids, vectors, (items >= 0).sum(1))
+        return context
+
+    def states(self, items: Tensor) -> Tensor:
+        """Return [rows, n, dim]: the state after every item (default family only)."""
+        assert isinstance(self.history, ItemHistory)
+        ids, vectors = self.content(items)
+        return self.history.positions(ids, vectors)
+
+    def embed_code(self, level: int, nodes: Tensor) -> Tensor:
+        """Return [..., dim]: the token embedding of the trie's nodes of a level."""
+        code = self.trie.levels[level].code[nodes].long()
+        embedded: Tensor = self.tokens(code + self.ids.target_slots[level].first)
+        return embedded
+
+    def next_codes(
+        self, level: int, hidden: Tensor, parents: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Score every legal code that may follow a prefix.
+
+        Parameters
+        ----------
+        hidden : [rows, dim], the decoder's states
+        parents : int64 [rows], trie nodes of the prefixes
+
+        Returns
+        -------
+        nodes : int64 [rows, m]
+        real : bool [rows, m]
+        log_prob : float32 [rows, m], -inf where not real
+        """
+        nodes, real = self.trie.children(level, parents)
+        slot = self.ids.target_slots[level]
+        codes = self.trie.levels[level].code[nodes].long()
+        low = 0 if not self.legal else slot.first
+        head = self.head if not self.legal else self.head[slot.first : slot.first + slot.size]
+        logits = exact_product(hidden, head)
+        scores = logits.gather(1, codes + (slot.first - low)).masked_fill(~real, float("-inf"))
+        total = (scores if self.legal else logits).logsumexp(-1, keepdim=True)
+        return nodes, real, scores - total
+
+    def log_prob(self, context: Context, items: Tensor) -> Tensor:
+        """Return float32 [rows]: the log-probability of generating each row's item.
+
+        Under the legal softmax a code without an alternative costs nothing, so that rows are
+        decoded only until one item is left.
+        """
+        depth = self.trie.depth
+        needed = self.trie.decided[items] if self.legal else torch.full_like(items, depth)
+        order = needed.argsort(stable=True)
+        bounds = needed[order].bincount(minlength=depth + 1).cumsum(0).tolist()
+        by_level: list[list[Tensor]] = [[] for _ in range(depth)]
+        for length in range(1, depth + 1):
+            rows = order[bounds[length - 1] : bounds[length]]
+            if len(rows):
+                hidden = self.teacher(context.select(rows), items[rows], 0, length)
+                for level in range(length):
+                    by_level[level].append(hidden[:, level])
+        total = torch.zeros(len(items), dtype=torch.float32, device=items.device)
+        for level, parts in enumerate(by_level):
+            if parts:
+                rows = order[bounds[level] :]  # those that need this level stand behind the others
+                chosen = self._chosen(level, torch.cat(parts), items[rows])
+                total = total.index_add(0, rows, chosen)
+        return total
+
+    def teacher(self, context: Context, items: Tensor, first: int, length: int) -> Tensor:
+        """Return [rows, length, dim]: states for slots first.., fed with the items' own tokens."""
+        places = self._targets[first : first + length - 1]
+        before = self.tokens(self.token_table[items][:, places])
+        hidden: Tensor = self.decoder(context, before, first)
+        return hidden
+
+    def _chosen(self, level: int, hidden: Tensor, items: Tensor) -> Tensor:
+        """Return float32 [rows]: the log-probability of the items' own codes at a level."""
+        parents = self.trie.nodes_of(items, level - 1)
+        _, _, log_prob = self.next_codes(level, hidden, parents)
+        place = self.trie.nodes_of(items, level) - self.trie.levels[level].start[parents]
+        return log_prob.gather(1, place[:, None])[:, 0]
+
+
+def _recent(items: Tensor, most: int) -> Tensor:
+    """Keep each row's last `most` items, moved to the left; int64 [rows, n], -1 for padding."""
+    if items.shape[1] <= most:
+        return items
+    lengths = (items >= 0).sum(1, keepdim=True)
+    place = torch.arange(most, device=items.device) + (lengths - most).clamp(min=0)
+    return items.gather(1, place)

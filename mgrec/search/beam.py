@@ -1,0 +1,84 @@
+"""Catalogue-constrained beam search: only codes that lead to an allowed item are ever looked at."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mgrec.ids.filters import Filter
+from mgrec.model.decoder import Context
+from mgrec.model.generator import Generator
+
+
+@torch.inference_mode()
+def beam_search(
+    model: Generator, context: Context, beams: int, allow: Filter | None = None
+) -> tuple[Tensor, Tensor]:
+    """Generate the likeliest items of each context.
+
+    A filter masks and does not renormalise: scores stay log-probabilities of the whole catalogue.
+    Under the legal softmax a beam with one catalogue item left under it is finished.
+
+    Parameters
+    ----------
+    context : one row a user
+    beams : prefixes kept a user, and the most items returned
+    allow : items that may come out; a row a user where it names them
+
+    Returns
+    -------
+    items : int64 [users, found], best first, -1 behind the last
+    scores : float32 [users, found], -inf behind the last
+    """
+    trie, users = model.trie, context.rows
+    state = model.decoder.begin(context)
+    device = context.start.device
+    node = torch.zeros(users, 1, dtype=torch.int64, device=device)  # [users, width]
+    score = torch.zeros(users, 1, device=device)
+    found = torch.full((users, 1), -1, dtype=torch.int64, device=device)  # a finished beam's item
+    row_user = torch.arange(users, device=device)  # [rows]: the beams still growing
+    row_slot = torch.zeros_like(row_user)
+    x = context.start
+    for level in range(trie.depth):
+        hidden = model.decoder.step(state, x, row_user)
+        nodes, real, step = model.next_codes(level, hidden, node[row_user, row_slot])
+        if allow is not None:
+            real = real & (allow.select(row_user).counts(level, nodes) > 0)
+        step = (step + score[row_user, row_slot][:, None]).masked_fill(~real, float("-inf"))
+
+        # A finished beam is its own only child; the others compete with all of theirs.
+        width, most = score.shape[1], nodes.shape[1]
+        grown = torch.full((users, width, most), float("-inf"), device=device)
+        grown[..., 0] = score.masked_fill(found < 0, float("-inf"))
+        grown[row_user, row_slot] = step
+        score, best = _top(grown.flatten(1), beams)
+        parent, child = best // most, best % most
+
+        row_of = torch.zeros(users, width, dtype=torch.int64, device=device)
+        row_of[row_user, row_slot] = torch.arange(len(row_user), device=device)
+        parent_row = row_of.gather(1, parent)
+        found = found.gather(1, parent)
+        node = nodes[parent_row, child]
+        ended = torch.full_like(found, level == trie.depth - 1, dtype=torch.bool)
+        if model.legal:
+            ended |= trie.levels[level].leaves[node] == 1
+        ended &= (found < 0) & (score > float("-inf"))
+        leaf = trie.levels[level].first[node].long()
+        found = torch.where(ended, trie.item_of_leaf[leaf].long(), found)
+
+        growing = (found < 0) & (score > float("-inf"))
+        if not bool(growing.any()):
+            break
+        row_user, row_slot = growing.nonzero(as_tuple=True)
+        state.follow(parent_row[row_user, row_slot])
+        x = model.embed_code(level, node[row_user, row_slot])
+    return found, score
+
+
+def _top(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the k best of [rows, n] with their places, the earlier place first where they tie."""
+    values, places = scores.topk(min(k, scores.shape[1]), dim=1)
+    order = places.argsort(dim=1)
+    values, places = values.gather(1, order), places.gather(1, order)
+    order = values.argsort(dim=1, descending=True, stable=True)
+    return values.gather(1, order), places.gather(1, order)

@@ -1,0 +1,72 @@
+"""How much each expert counts beside the generated score: a few numbers chosen on validation."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mgrec.data.sequences import Sequences
+from mgrec.model.generator import Generator
+from mgrec.search.beam import beam_search
+from mgrec.search.exact import score_items
+
+GRID = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+ROUNDS = 3  # over all experts
+
+
+def learn_weights(
+    model: Generator, history: Sequences, targets: NDArray[np.integer], beams: int, rows: int = 128
+) -> None:
+    """Set ``model.experts.weight`` to the grid's best by NDCG@10, one expert after the other.
+
+    The generated score keeps weight 1, since only ratios matter to a ranking. Candidates are the
+    beam's items and every expert's best, as many each.
+
+    Parameters
+    ----------
+    history : one row a case
+    targets : int [cases]
+    """
+    assert model.experts is not None
+    parts = [
+        _gains(model, history.select(np.arange(at, min(at + rows, len(history)))), found, beams)
+        for at, found in zip(
+            range(0, len(history), rows), torch.from_numpy(targets).long().split(rows), strict=True
+        )
+    ]
+    weight = torch.ones(len(model.experts.names))
+    for _ in range(ROUNDS):
+        for expert in range(len(weight)):
+            tried = [weight.clone().index_fill_(0, torch.tensor(expert), w) for w in GRID]
+            weight = max(tried, key=lambda w: sum(_ndcg(part, target, w) for part, target in parts))
+    model.experts.weight.copy_(weight)
+
+
+@torch.inference_mode()
+def _gains(
+    model: Generator, history: Sequences, targets: Tensor, beams: int
+) -> tuple[Tensor, Tensor]:
+    """Return candidates' log-probabilities [cases, candidates, 1 + experts], and which is right."""
+    assert model.experts is not None
+    context = model.context(torch.from_numpy(history.padded()))
+    experts = model.experts.log_probs(context.start)  # [experts, cases, items]
+    beam, _ = beam_search(model, context, beams)
+    best = experts.topk(min(beams, experts.shape[2]), dim=2).indices  # [experts, cases, beams]
+    candidates = torch.cat([beam.clamp(min=0), *best], 1).sort(1).values
+    repeated = torch.zeros_like(candidates, dtype=torch.bool)
+    repeated[:, 1:] = candidates[:, 1:] == candidates[:, :-1]
+    generated = score_items(model, context, candidates).masked_fill(repeated, float("-inf"))
+    each = experts.gather(2, candidates.expand(len(experts), -1, -1))
+    right = (candidates == targets[:, None]) & ~repeated
+    return torch.cat([generated[None], each]).permute(1, 2, 0), right
+
+
+def _ndcg(features: Tensor, right: Tensor, weight: Tensor) -> float:
+    """Return the summed NDCG@10 under some weights."""
+    scores = features[..., 0] + features[..., 1:] @ weight
+    target = scores.masked_fill(~right, float("-inf")).max(1, keepdim=True).values
+    rank = (scores > target).sum(1)
+    found = right.any(1) & (rank < 10)
+    return float((found / torch.log2(rank + 2.0)).sum())

@@ -1,0 +1,16 @@
+"""mgrec: multimodal generative recommendation.
+
+>>> import mgrec
+>>> data = mgrec.Dataset.read("my-shop")                               # doctest: +SKIP
+>>> recommender = mgrec.Recommender.fit(data, "late++", out="runs/1")  # doctest: +SKIP
+>>> recommender.recommend(history=["sku-1", "sku-7"], k=5).item_ids    # doctest: +SKIP
+"""
+
+from mgrec.data.dataset import Dataset
+from mgrec.recipe import Recipe
+from mgrec.recommender import Recommender
+
+__version__ = "0.1.0"
+__all__ = ["Dataset", "Recipe", "Recommender", "load"]
+
+load = Recommender.load

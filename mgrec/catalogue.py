@@ -1,0 +1,167 @@
+"""Everything known of the items: their rows, vectors, codebooks, codes and semantic IDs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from mgrec.content.contracts import EncoderIdentity
+from mgrec.content.encoders import embed
+from mgrec.content.shuffle import shuffled
+from mgrec.data.dataset import Dataset
+from mgrec.data.features import Codes, Embeddings
+from mgrec.data.keys import key
+from mgrec.errors import RecipeError, nearest
+from mgrec.ids.health import health
+from mgrec.ids.quantiser import Quantiser, fit_quantiser
+from mgrec.ids.semantic_ids import SemanticIds, build
+from mgrec.ids.standardise import Standardiser, fused
+from mgrec.progress import say
+from mgrec.recipe import IdsConfig, Recipe
+
+FUSED = "fused"  # the one block of early fusion
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """The items of a trained recommender; row = item index everywhere.
+
+    Attributes
+    ----------
+    items : polars.DataFrame, ``item_id``, text columns, ``image``, attributes
+    root : the folder that picture paths are relative to, if there is one
+    vectors : continuous embeddings by modality, standardised, as the model reads them
+    scalers : what standardised them
+    codes, quantisers : by block; a block of ready-made codes has no quantiser
+    encoders : what made the embeddings, by modality, where mgrec encoded them
+    ids : semantic IDs
+    problems : what went wrong with single items' content, in words
+    """
+
+    items: pl.DataFrame
+    root: Path | None
+    vectors: Mapping[str, Embeddings]
+    scalers: Mapping[str, Standardiser]
+    codes: Mapping[str, Codes]
+    quantisers: Mapping[str, Quantiser]
+    encoders: Mapping[str, EncoderIdentity]
+    ids: SemanticIds
+    problems: tuple[str, ...] = ()
+
+    @property
+    def n_items(self) -> int:
+        return len(self.items)
+
+    @cached_property
+    def _index(self) -> dict[object, int]:
+        return {item: row for row, item in enumerate(self.items["item_id"].to_list())}
+
+    def index_of(self, item_ids: object) -> NDArray[np.int64]:
+        """Return int64 [n]: the items' indices, -1 where unknown; ids are cast to ours' type."""
+        dtype = self.items.schema["item_id"]
+        found = [self._index.get(key(item, dtype), -1) for item in item_ids]  # type: ignore[attr-defined]
+        return np.array(found, np.int64)
+
+    def present(self) -> dict[str, NDArray[np.bool_]]:
+        """Return bool [items] by modality: which items have it."""
+        of_codes = {name: codes.present for name, codes in self.codes.items() if name != FUSED}
+        return of_codes | {name: vectors.present for name, vectors in self.vectors.items()}
+
+    def health_of(self, block: str) -> list[str]:
+        """Return the state of a block's codebooks in words, a sentence a level first."""
+        return health(self.codes[block], block).in_words()
+
+
+def build_catalogue(data: Dataset, recipe: Recipe, cache: Path | None = None) -> Catalogue:
+    """Encode, quantise and name every item of a dataset.
+
+    Parameters
+    ----------
+    cache : where encoded vectors are kept; None is the user's cache folder
+
+    Raises
+    ------
+    RecipeError
+        If the recipe names a modality that the data lacks, or asks codes for early fusion.
+    """
+    vectors: dict[str, Embeddings] = {}
+    scalers: dict[str, Standardiser] = {}
+    codes: dict[str, Codes] = {}
+    quantisers: dict[str, Quantiser] = {}
+    encoders: dict[str, EncoderIdentity] = {}
+    problems: list[str] = []
+    for modality in recipe.ids.modalities:
+        source = _source(data, modality, recipe)
+        if source == "codes":
+            codes[modality] = data.codes[modality]
+            if modality in recipe.content.shuffle:
+                codes[modality] = shuffled(codes[modality], recipe.seed)
+            continue
+        if source == "encode":
+            content = embed(data, modality, recipe.content, cache, seed=recipe.seed)
+            raw, encoders[modality] = content.embeddings, content.encoder
+            problems += content.problems
+        else:
+            raw = data.embeddings[modality]
+            if modality in recipe.content.shuffle:
+                raw = shuffled(raw, recipe.seed)
+        scalers[modality] = Standardiser.fit(raw, pca=recipe.quantiser.pca)
+        vectors[modality] = scalers[modality].apply(raw)
+
+    layout = recipe.ids
+    if recipe.ids.fusion == "early":
+        if codes:
+            raise RecipeError(
+                f"ids.fusion: early fusion needs embeddings, found codes only of {', '.join(codes)}"
+            )
+        blocks = {FUSED: fused(vectors)}
+        layout = IdsConfig(fusion="unimodal", modalities=(FUSED,))
+    else:
+        blocks = dict(vectors)
+    for name, block in blocks.items():
+        quantisers[name] = fit_quantiser(block, recipe.quantiser, name, recipe.seed)
+        codes[name] = quantisers[name].encode(block)
+    catalogue = Catalogue(
+        items=data.items,
+        root=data.root,
+        vectors=vectors,
+        scalers=scalers,
+        codes={name: codes[name] for name in layout.modalities},
+        quantisers=quantisers,
+        encoders=encoders,
+        ids=build(codes, layout),
+        problems=tuple(problems),
+    )
+    for line in (
+        *catalogue.problems,
+        *(h for b in catalogue.codes for h in catalogue.health_of(b)),
+    ):
+        say(line)
+    return catalogue
+
+
+def _source(data: Dataset, modality: str, recipe: Recipe) -> str:
+    """Return where a modality's content comes from, or say in one line why it has none."""
+    if modality not in data.modalities:
+        known = list(data.modalities)
+        raise RecipeError(
+            f"recipe '{recipe.name}': it needs {', '.join(recipe.ids.modalities)}, and the data"
+            f" has only {', '.join(known) or 'no content at all'}.{nearest(modality, known)}"
+            f" Try a unimodal recipe, such as --recipe {known[0] if known else 'text'}."
+        )
+    source = data.source_of(modality, recipe.content.source_of(modality))
+    say(f"{modality}: {_SOURCES[source]}")
+    return source
+
+
+_SOURCES = {
+    "codes": "ready-made codes",
+    "embeddings": "ready-made embeddings",
+    "encode": "encoded from the catalogue's own content",
+}

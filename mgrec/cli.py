@@ -1,0 +1,252 @@
+"""The command line: parses, calls the library, prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mgrec.errors import MgrecError, RequestError
+from mgrec.progress import say
+
+# Before torch is imported: on a busy machine its waiting threads otherwise spin, at half the speed.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+app = typer.Typer(
+    help="Multimodal generative recommendation: from items, pictures and clicks to answers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Data = Annotated[
+    Path, typer.Argument(help="Folder with interactions.{parquet,csv,jsonl} or sequences.txt.")
+]
+Run = Annotated[Path, typer.Argument(help="Folder that 'mgrec fit' saved.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Setting = Annotated[
+    list[str],
+    typer.Option("-s", "--set", help="Override a recipe field: -s model.dim=64. Repeatable."),
+]
+Column = Annotated[
+    list[str],
+    typer.Option("--column", help="Name of a column in your files: --column user_id=uid."),
+]
+TextColumn = Annotated[
+    list[str],
+    typer.Option("--text-column", help="A column that makes up an item's text. Repeatable."),
+]
+Seen = Annotated[
+    bool, typer.Option("--exclude-seen", help="Leave out items that the history already has.")
+]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for data, artifact and page.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(help="Another seed is another world.")] = 0,
+    repurchase: Annotated[
+        float, typer.Option(help="How often users take again what they already have.")
+    ] = 0.0,
+    as_json: Json = False,
+) -> None:
+    """Make a small world with known rules, learn it from pixels and words, write a page."""
+    from mgrec.study.demo import run_demo
+
+    table = run_demo(out, seed=seed, repurchase=repurchase)
+    _print(table.to_dict() if as_json else table.to_text(), as_json)
+
+
+@app.command()
+def check(
+    data: Data,
+    recipe: Annotated[str, typer.Option(help="Recipe to predict time and memory for.")] = "late++",
+    setting: Setting = [],  # noqa: B006
+    column: Column = [],  # noqa: B006
+    text_column: TextColumn = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Say what was understood of your data, and what a fit would take, before any training."""
+    from mgrec.recipe import Recipe
+    from mgrec.study.check import check as look
+    from mgrec.study.forecast import forecast
+
+    chosen = Recipe.named(recipe).override(setting)
+    dataset = _read(data, column, text_column)
+    found = look(dataset, chosen.split, forecast=forecast(dataset, chosen))
+    _print(found.to_dict() if as_json else found.to_text(), as_json)
+
+
+@app.command()
+def fit(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder for the artifact. Run again to resume.")],
+    recipe: Annotated[
+        str, typer.Option(help="A recipe's name, or a YAML file; see docs/recipes.md.")
+    ] = "late++",
+    setting: Setting = [],  # noqa: B006
+    final: Annotated[
+        bool, typer.Option("--final", help="Afterwards train on everything, for serving.")
+    ] = False,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="Continue from this artifact on new logs.")
+    ] = None,
+    column: Column = [],  # noqa: B006
+    text_column: TextColumn = [],  # noqa: B006
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Train a recommender, measure it, save it, and write its report page."""
+    from mgrec.recipe import Recipe
+    from mgrec.recommender import Recommender
+    from mgrec.study.summary import report_run
+
+    _threads(threads)
+    before = Recommender.load(start) if start else None
+    # A run that continues keeps the recipe it was made with, unless settings say otherwise.
+    chosen = (before.recipe if before else Recipe.named(recipe)).override(setting)
+    made = Recommender.fit(
+        _read(data, column, text_column), chosen, out=out, final=final, start=before
+    )
+    table = report_run(made, out / "report.html")
+    say(f"report: {out / 'report.html'}")
+    _print(table.to_dict() if as_json else table.to_text(), as_json)
+
+
+@app.command()
+def evaluate(
+    run: Run,
+    against: Annotated[
+        Path | None, typer.Option(help="Another artifact, for a paired test on the same users.")
+    ] = None,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Also train and measure popularity, kNN, SASRec.")
+    ] = False,
+    exclude_seen: Seen = False,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Measure a saved recommender on its test cases, with 95% intervals over users."""
+    from mgrec.recommender import Recommender
+    from mgrec.study.results import evaluation_table
+
+    _threads(threads)
+    other = Recommender.load(against) if against else None
+    table = evaluation_table(
+        Recommender.load(run), other, baselines_too=baselines, exclude_seen=exclude_seen
+    )
+    _print(table.to_dict() if as_json else table.to_text(), as_json)
+
+
+@app.command()
+def recommend(
+    run: Run,
+    history: Annotated[
+        str | None, typer.Option(help="Item ids, oldest first, separated by blanks or commas.")
+    ] = None,
+    user: Annotated[str | None, typer.Option(help="A user of the log.")] = None,
+    all_users: Annotated[
+        bool, typer.Option("--all-users", help="Everybody, to the Parquet file --out.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Parquet file for --all-users.")] = None,
+    k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
+    only: Annotated[str | None, typer.Option(help="Only these item ids are allowed.")] = None,
+    exclude: Annotated[str, typer.Option(help="These item ids are not allowed.")] = "",
+    exclude_seen: Seen = False,
+    as_json: Json = False,
+) -> None:
+    """Recommend items for a history, a user, or everybody."""
+    from mgrec.recommender import Recommender
+    from mgrec.study.listing import listing
+
+    recommender = Recommender.load(run)
+    if all_users:
+        if out is None or history is not None or user is not None:
+            raise RequestError("recommend: --all-users takes --out FILE.parquet, and no history")
+        users = recommender.recommend_all(out, k, exclude_seen=exclude_seen)
+        _print(
+            {"users": users, "file": str(out)} if as_json else f"{users:,} users: {out}", as_json
+        )
+        return
+    found = recommender.recommend(
+        history=None if history is None else _ids(history),
+        user=user,
+        k=k,
+        only=None if only is None else _ids(only),
+        exclude=_ids(exclude),
+        exclude_seen=exclude_seen,
+    )
+    if as_json:
+        items = [{"item_id": item.item_id, "score": item.score} for item in found]
+        _print({"items": items, "reason": found.reason, "generated": found.generated}, True)
+        return
+    _print(listing(recommender, found), False)
+
+
+@app.command()
+def inspect(
+    run: Run,
+    prefix: Annotated[
+        str | None, typer.Option(help='Codes from the first slot on, such as "12 7".')
+    ] = None,
+    item: Annotated[str | None, typer.Option(help="Show one item's semantic ID.")] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write all semantic IDs to this Parquet file.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the codebooks: usage, perplexity, collisions, and the items under a prefix."""
+    from mgrec.recommender import Recommender
+    from mgrec.study.inspection import inspection
+
+    found = inspection(Recommender.load(run), prefix=prefix, item=item, export=export)
+    _print(found.to_dict() if as_json else found.to_text(), as_json)
+
+
+def main() -> None:
+    """Run the command line; whatever mgrec refuses is one line and exit status 2."""
+    try:
+        app()
+    except MgrecError as error:
+        say(f"error: {error}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        say("interrupted; the same command resumes from the last checkpoint")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+def _read(path: Path, columns: list[str], text_columns: list[str]) -> Any:
+    from mgrec.data.dataset import Dataset
+
+    names = {}
+    for column in columns:
+        ours, equals, theirs = column.partition("=")
+        if not equals:
+            raise RequestError(f"--column {column}: expected OURS=THEIRS, such as user_id=uid")
+        names[ours] = theirs
+    dataset = Dataset.read(path, columns=names or None, text_columns=text_columns or None)
+    for warning in dataset.notes.warnings:
+        say(f"warning: {warning}")
+    return dataset
+
+
+def _ids(text: str) -> list[int | str]:
+    return list(text.replace(",", " ").split())
+
+
+def _threads(threads: int) -> None:
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def _print(value: Any, as_json: bool) -> None:
+    sys.stdout.write((json.dumps(value, indent=1) if as_json else str(value)).rstrip() + "\n")

@@ -1,0 +1,196 @@
+"""Fitting: from a dataset and a recipe to a trained recommender, stage by stage."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mgrec.catalogue import Catalogue
+from mgrec.data.sequences import Sequences
+from mgrec.data.splits import Cases, Split
+from mgrec.measure.metrics import metric, ranks_of
+from mgrec.model.alignment import Alignment
+from mgrec.model.checkpoint import Checkpoint, owner
+from mgrec.model.generator import Generator
+from mgrec.model.next_item import NextItem
+from mgrec.model.training import Evaluate, Progress, train
+from mgrec.progress import say
+from mgrec.recipe import Recipe
+from mgrec.search.ranking import top
+from mgrec.search.weights import learn_weights
+
+STAGES = ("alignment", "training", "final-alignment", "final-training")
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model, and what there is to say about its training."""
+
+    model: Generator
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where the stages of one run are saved, and resumed from; nowhere without a folder.
+
+    Attributes
+    ----------
+    folder : beside the artifact to be
+    owner : tells this run from every other
+    """
+
+    folder: Path | None
+    owner: str = ""
+
+    @classmethod
+    def beside(
+        cls, artifact: Path | None, recipe: Recipe, fingerprint: str, start: Generator | None
+    ) -> Checkpoints:
+        """Return the checkpoints of a run that ends in an artifact."""
+        if artifact is None:
+            return cls(None)
+        origin = "" if start is None else digest(start)
+        folder = artifact.with_name(artifact.name + ".checkpoints")
+        return cls(folder, owner(recipe, fingerprint, origin))
+
+    def of(self, stage: str) -> Checkpoint | None:
+        """Return the checkpoint of a named stage."""
+        return None if self.folder is None else Checkpoint(self.folder, self.owner, stage)
+
+    def remove(self) -> None:
+        """Delete all of them, when the artifact is saved."""
+        for stage in STAGES:
+            if (checkpoint := self.of(stage)) is not None:
+                checkpoint.remove()
+
+
+def fit_model(
+    catalogue: Catalogue,
+    parts: Split,
+    recipe: Recipe,
+    checkpoints: Checkpoints,
+    start: Generator | None = None,
+) -> Fitted:
+    """Align and train a model, and choose its best epoch on validation.
+
+    Parameters
+    ----------
+    start : a trained model to continue from; its alignment is not done again
+    """
+    model, alignment, facts = _prepare(catalogue, recipe, checkpoints.of("alignment"), start)
+    task = NextItem(model, parts.train, recipe.training, recipe.seed, alignment)
+    done = train(
+        task,
+        recipe.training,
+        epochs=recipe.training.epochs,
+        seed=recipe.seed + 1,  # other noise than the alignment's
+        evaluate=selection(model, parts.validation, recipe) if len(parts.validation) else None,
+        checkpoint=checkpoints.of("training"),
+    )
+    facts["training"] = {"seconds": done.seconds, "curve": done.curve, "epochs": best_epoch(done)}
+    if model.experts is not None and len(parts.validation):
+        sample = sampled(parts.validation, recipe)
+        learn_weights(model, sample.history, sample.targets, recipe.search.validation_beams)
+        weights = zip(model.experts.names, model.experts.weight.tolist(), strict=True)
+        facts["experts"] = dict(weights)
+        say("experts: " + ", ".join(f"{name} {w:.2f}" for name, w in facts["experts"].items()))
+    return Fitted(model.eval(), facts)
+
+
+def refit_model(
+    catalogue: Catalogue,
+    log: Sequences,
+    recipe: Recipe,
+    checkpoints: Checkpoints,
+    start: Generator | None,
+    chosen: Fitted,
+) -> Fitted:
+    """Train anew on the whole log, for as many epochs as validation chose, for serving."""
+    epochs = chosen.facts["training"]["epochs"]
+    say(f"final: training on everything for {epochs} epochs")
+    model, alignment, facts = _prepare(catalogue, recipe, checkpoints.of("final-alignment"), start)
+    done = train(
+        NextItem(model, log, recipe.training, recipe.seed, alignment),
+        recipe.training,
+        epochs=epochs,
+        seed=recipe.seed + 1,
+        checkpoint=checkpoints.of("final-training"),
+    )
+    if model.experts is not None and chosen.model.experts is not None:
+        model.experts.weight.copy_(chosen.model.experts.weight)
+    facts["training"] = {"seconds": done.seconds, "curve": done.curve, "epochs": epochs}
+    return Fitted(model.eval(), facts)
+
+
+def _prepare(
+    catalogue: Catalogue, recipe: Recipe, checkpoint: Checkpoint | None, start: Generator | None
+) -> tuple[Generator, tuple[Alignment, float] | None, dict[str, Any]]:
+    """Return an aligned model, the alignment that stays on with its weight, and facts so far."""
+    torch.manual_seed(recipe.seed)
+    model = Generator(recipe.model, catalogue.ids, catalogue.vectors)
+    facts: dict[str, Any] = {"parameters": sum(p.numel() for p in model.parameters())}
+    if start is not None:
+        model.load_state_dict(start.state_dict())
+    if not aligns(recipe):
+        return model, None, facts
+    alignment = Alignment(model, recipe.alignment, recipe.seed)
+    if start is None and alignment.possible:
+        done = train(
+            alignment,
+            recipe.training,
+            epochs=recipe.alignment.epochs,
+            seed=recipe.seed,
+            checkpoint=checkpoint,
+        )
+        facts["alignment"] = {"seconds": done.seconds, "curve": done.curve}
+    keeps = alignment.possible and recipe.alignment.auxiliary > 0
+    return model, (alignment, recipe.alignment.auxiliary) if keeps else None, facts
+
+
+def digest(model: Generator) -> str:
+    """Tell one set of weights from another."""
+    parts = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        parts.update(name.encode())
+        parts.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return parts.hexdigest()
+
+
+def aligns(recipe: Recipe) -> bool:
+    """Whether a recipe asks for contrastive modality alignment."""
+    wanted = recipe.alignment.contrastive > 0 or recipe.alignment.generative > 0
+    return recipe.ids.fusion == "late++" and recipe.alignment.epochs > 0 and wanted
+
+
+def best_epoch(done: Progress) -> int:
+    """Return how many epochs the kept weights were trained for."""
+    scored = [(entry["NDCG@10"], entry["epoch"]) for entry in done.curve if "NDCG@10" in entry]
+    return int(max(scored)[1]) if scored else done.epoch
+
+
+def sampled(cases: Cases, recipe: Recipe) -> Cases:
+    """Return the fixed sample of validation users that selection is done on."""
+    rng = np.random.default_rng(recipe.seed)
+    rows = np.sort(rng.permutation(len(cases))[: recipe.training.validation_users])
+    return Cases(cases.users[rows], cases.history.select(rows), cases.targets[rows])
+
+
+def selection(model: Generator, validation: Cases, recipe: Recipe) -> Evaluate:
+    """Return the function that scores a model as it is on the validation sample."""
+    sample = sampled(validation, recipe)
+
+    def evaluate() -> dict[str, float]:
+        begun = time.monotonic()
+        found, _ = top(model, sample.history, 10, recipe.search.validation_beams)
+        ranks = ranks_of(found, sample.targets)
+        scores = {name: float(metric(ranks, name).mean()) for name in ("NDCG@10", "Recall@10")}
+        return scores | {"evaluation_seconds": time.monotonic() - begun}
+
+    return evaluate

@@ -1,0 +1,358 @@
+"""The verbs: fit, recommend, evaluate, save, and what they work on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+
+from mgrec import artifact
+from mgrec.answers import Recommendation, Recommendations
+from mgrec.catalogue import Catalogue, build_catalogue
+from mgrec.data.dataset import Dataset
+from mgrec.data.sequences import Sequences
+from mgrec.data.splits import Split, split
+from mgrec.errors import RequestError
+from mgrec.fitting import Checkpoints, fit_model, refit_model
+from mgrec.ids.filters import Filter
+from mgrec.measure.evaluation import Evaluation, measure
+from mgrec.model.generator import Generator
+from mgrec.progress import bar, say
+from mgrec.recipe import Recipe
+from mgrec.search.ranking import top
+from mgrec.users import Users, users_of
+
+ItemId = int | str
+CHUNK = 4096  # users ranked between two writes
+
+
+@dataclass(frozen=True, eq=False)
+class Recommender:
+    """A trained recommender over a catalogue.
+
+    Examples
+    --------
+    >>> data = Dataset.read("my-shop")                                   # doctest: +SKIP
+    >>> recommender = Recommender.fit(data, "late++", out="runs/first")  # doctest: +SKIP
+    >>> recommender.recommend(history=["sku-1", "sku-7"], k=5).item_ids  # doctest: +SKIP
+
+    Attributes
+    ----------
+    recipe : what it was made with
+    catalogue : the items
+    model : the generative model
+    users : the log that it knows
+    counts : int64 [items], how often training saw each item
+    facts : what there is to say about the run: curves, notes, metrics
+    fingerprint : of the data
+    """
+
+    recipe: Recipe
+    catalogue: Catalogue
+    model: Generator
+    users: Users
+    counts: NDArray[np.int64]
+    facts: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+
+    # ---------------------------------------------------------------- fitting
+
+    @classmethod
+    def fit(
+        cls,
+        data: Dataset,
+        recipe: Recipe | str = "late++",
+        *,
+        out: Path | str | None = None,
+        final: bool = False,
+        start: Recommender | None = None,
+        cache: Path | None = None,
+    ) -> Recommender:
+        """Train a recommender.
+
+        Parameters
+        ----------
+        data : catalogue and log
+        recipe : a recipe, or the name of one
+        out : where the artifact is saved; checkpoints lie beside it until then, so that the same
+            call resumes a run that was killed. Without it nothing is written.
+        final : after the usual run has chosen the number of epochs and measured, train anew on
+            everything for that many, for serving
+        start : a recommender to continue from on new logs; its items, codes and weights are kept
+        cache : where encoded vectors are kept; None is the user's cache folder
+
+        Raises
+        ------
+        RecipeError, DataError, ArtifactError
+            If recipe, data or output folder do not fit.
+        """
+        recipe = Recipe.named(recipe) if isinstance(recipe, str) else recipe
+        place = None if out is None else Path(out)
+        if place is not None:
+            artifact.check_place(place)
+        catalogue = start.catalogue if start else build_catalogue(data, recipe, cache)
+        users = users_of(data, catalogue)
+        before = start.model if start else None
+        saves = Checkpoints.beside(place, recipe, data.fingerprint, before)
+        parts = split(users, recipe.split)
+        fitted = fit_model(catalogue, parts, recipe, saves, before)
+        made = cls(
+            recipe,
+            catalogue,
+            fitted.model,
+            users,
+            np.bincount(parts.train.items, minlength=catalogue.n_items),
+            fitted.facts | {"notes": [*data.notes.warnings, *catalogue.problems]},
+            data.fingerprint,
+        )
+        if len(parts.test):
+            made.facts["test"] = made.evaluate().to_dict()
+        if final:
+            refitted = refit_model(catalogue, users.log, recipe, saves, before, fitted)
+            made = replace(
+                made,
+                model=refitted.model,
+                counts=np.bincount(users.log.items, minlength=catalogue.n_items),
+                facts=made.facts | {"final": refitted.facts},
+            )
+        if place is not None:
+            made.save(place)
+            saves.remove()
+        return made
+
+    # ---------------------------------------------------------------- answering
+
+    def recommend(
+        self,
+        history: Sequence[ItemId] | None = None,
+        *,
+        user: ItemId | None = None,
+        k: int = 10,
+        only: Iterable[ItemId] | None = None,
+        exclude: Iterable[ItemId] = (),
+        exclude_seen: bool = False,
+    ) -> Recommendations:
+        """Recommend items to a known user, or to anybody with a history.
+
+        Parameters
+        ----------
+        history : item ids, oldest first; ids that the catalogue does not know are passed over
+        user : instead of a history, a user of the log
+        k : how many, at least 1; fewer come back only where fewer are allowed
+        only : the items allowed; None allows all
+        exclude : items not allowed
+        exclude_seen : leave out what is in the history
+
+        Raises
+        ------
+        RequestError
+            If k is below 1, or there is not exactly one of history and user.
+        """
+        _check_k(k)
+        if (history is None) == (user is None):
+            raise RequestError("recommend: expected either a history or a user, and not both")
+        row, reason = self._history(history, user)
+        keep = self._allowed(only, exclude)
+        if exclude_seen and len(row):
+            keep[row] = False
+        if not len(row):
+            return self._popular(k, keep, reason)
+        allow = Filter.of(self.model.trie, torch.from_numpy(keep)) if not keep.all() else None
+        wanted = min(k, int(keep.sum()))
+        if not wanted:
+            return Recommendations((), len(row), "no item of the catalogue is allowed")
+        found, scores = top(
+            self.model, Sequences.of([row]), wanted, self._beams(wanted), lambda rows: allow
+        )
+        return Recommendations(self._named(found[0], scores[0]), len(row), reason)
+
+    def top(self, history: Sequences, k: int, exclude_seen: bool = False) -> NDArray[np.int64]:
+        """Return the items of `rank` alone, as every ranker does; int64 [rows, k]."""
+        return self.rank(history, k, exclude_seen)[0]
+
+    def recommend_all(self, path: Path | str, k: int = 10, *, exclude_seen: bool = False) -> int:
+        """Write the k best items of every known user to a Parquet file, in bounded memory.
+
+        Columns: ``user_id``, ``rank`` (from 1), ``item_id``, ``score``. Returns how many users.
+
+        Raises
+        ------
+        RequestError
+            If k is below 1.
+        """
+        from mgrec.batches import parquet_of
+
+        _check_k(k)
+        ids = self.catalogue.items["item_id"]
+
+        def parts() -> Iterable[pl.DataFrame]:
+            with bar("recommend", len(self.users), "users") as shown:
+                for at in range(0, len(self.users), CHUNK):
+                    rows = np.arange(at, min(at + CHUNK, len(self.users)))
+                    found, scores = self.rank(self.users.log.select(rows), k, exclude_seen)
+                    real = found >= 0
+                    yield pl.DataFrame(
+                        {
+                            "user_id": self.users.ids.gather(np.repeat(rows, real.sum(1))),
+                            "rank": (np.nonzero(real)[1] + 1).astype(np.int32),
+                            "item_id": ids.gather(found[real]),
+                            "score": scores[real],
+                        }
+                    )
+                    shown.advance(len(rows))
+
+        parquet_of(parts(), Path(path))
+        return len(self.users)
+
+    # ---------------------------------------------------------------- measuring
+
+    def split(self) -> Split:
+        """Return what was trained on and what was held out."""
+        return split(self.users, self.recipe.split)
+
+    def evaluate(self, *, exclude_seen: bool = False) -> Evaluation:
+        """Measure on the test cases: item level, full ranking, intervals over users.
+
+        Parameters
+        ----------
+        exclude_seen : whether items of a user's history are left out of the ranking; published
+            comparisons do not
+
+        Raises
+        ------
+        RequestError
+            If the recipe holds nothing out.
+        """
+        parts = self.split()
+        if not len(parts.test):
+            raise RequestError("evaluate: nothing was held out, expected a split other than 'none'")
+        found = self.top(parts.test.history, 20, exclude_seen)
+        return measure(found, parts, self.catalogue.n_items, self.catalogue.present())
+
+    # ---------------------------------------------------------------- keeping
+
+    def save(self, path: Path | str) -> None:
+        """Save the artifact as a folder, atomically.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder holds something else, or cannot be written.
+        """
+        from mgrec.storage import contents_of
+
+        artifact.write(Path(path), contents_of(self))
+        say(f"saved: {path}")
+
+    @classmethod
+    def load(cls, path: Path | str) -> Recommender:
+        """Load what `save` wrote.
+
+        Raises
+        ------
+        ArtifactError
+            If there is no artifact, or it is corrupt or of a newer format.
+        """
+        from mgrec.storage import recommender_of
+
+        return recommender_of(artifact.read(Path(path)))
+
+    # ---------------------------------------------------------------- inside
+
+    def _beams(self, k: int) -> int:
+        return max(self.recipe.search.beams, k)
+
+    def rank(
+        self, history: Sequences, k: int, exclude_seen: bool = False
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Rank for many histories of item indices at once; empty ones get popular items.
+
+        Returns
+        -------
+        items : int64 [rows, k], best first, -1 behind the last
+        scores : float32 [rows, k], -inf behind the last
+        """
+        items = np.full((len(history), k), -1, np.int64)
+        scores = np.full((len(history), k), -np.inf, np.float32)
+        known = np.flatnonzero(history.lengths > 0)
+        given = history.select(known)
+
+        def unseen(rows: NDArray[np.int64]) -> Filter:
+            seen = torch.from_numpy(given.select(rows).padded())
+            return Filter.of(self.model.trie, exclude=seen)
+
+        wanted = min(k, self.catalogue.n_items)
+        if len(known):
+            found = top(
+                self.model,
+                given,
+                wanted,
+                self._beams(wanted),
+                unseen if exclude_seen else lambda rows: None,
+            )
+            items[known, :wanted], scores[known, :wanted] = found
+        popular, logs = self._popularity()
+        empty = np.flatnonzero(history.lengths == 0)
+        items[empty, :wanted], scores[empty, :wanted] = popular[:wanted], logs[:wanted]
+        return items, scores
+
+    def _popularity(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return all items, most popular first, and the logarithms of their smoothed shares."""
+        order = np.argsort(-self.counts, kind="stable")
+        share = (self.counts[order] + 1) / (self.counts.sum() + len(order))
+        return order, np.log(share).astype(np.float32)
+
+    def _popular(self, k: int, keep: NDArray[np.bool_], reason: str) -> Recommendations:
+        order, logs = self._popularity()
+        allowed = keep[order]
+        return Recommendations(self._named(order[allowed][:k], logs[allowed][:k]), 0, reason)
+
+    def _history(
+        self, history: Sequence[ItemId] | None, user: ItemId | None
+    ) -> tuple[NDArray[np.int64], str]:
+        """Return known item indices, oldest first, and how the answer will be found, in words."""
+        if history is None:
+            row = self.users.row(user)
+            if row is None:
+                return np.empty(0, np.int64), f"user {user!r} is unknown: popular items"
+            return self.users.log[row].astype(np.int64), "generated from the user's log"
+        found = self.catalogue.index_of(history)
+        known = found[found >= 0]
+        if not len(history):
+            return known, "the history is empty: popular items"
+        if not len(known):
+            return known, "no item of the history is in the catalogue: popular items"
+        missing = len(found) - len(known)
+        passed = f"; {missing} unknown items of it passed over" if missing else ""
+        return known, f"generated from the history{passed}"
+
+    def _allowed(
+        self, only: Iterable[ItemId] | None, exclude: Iterable[ItemId]
+    ) -> NDArray[np.bool_]:
+        """Return bool [items]; ids that the catalogue does not know allow and exclude nothing."""
+        keep = np.full(self.catalogue.n_items, only is None)
+        if only is not None:
+            found = self.catalogue.index_of(list(only))
+            keep[found[found >= 0]] = True
+        found = self.catalogue.index_of(list(exclude))
+        keep[found[found >= 0]] = False
+        return keep
+
+    def _named(
+        self, items: NDArray[np.int64], scores: NDArray[np.float32]
+    ) -> tuple[Recommendation, ...]:
+        real = items >= 0
+        ids = self.catalogue.items["item_id"].gather(items[real]).to_list()
+        named = zip(ids, scores[real].tolist(), strict=True)
+        return tuple(Recommendation(item, score) for item, score in named)
+
+
+def _check_k(k: int) -> None:
+    if k < 1:
+        raise RequestError(f"k: expected at least 1, found {k}")

@@ -1,0 +1,124 @@
+"""A recommender as the contents of an artifact, and back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from mgrec.artifact import Contents
+from mgrec.catalogue import Catalogue
+from mgrec.content.contracts import EncoderIdentity
+from mgrec.data.features import Codes, Embeddings
+from mgrec.data.sequences import Sequences
+from mgrec.ids.quantiser import quantiser_from_state
+from mgrec.ids.semantic_ids import SemanticIds, Slot
+from mgrec.ids.standardise import Standardiser
+from mgrec.model.generator import Generator
+from mgrec.recommender import Recommender
+from mgrec.users import Users
+
+
+def contents_of(made: Recommender) -> Contents:
+    """Take a recommender apart into what an artifact holds."""
+    catalogue, users = made.catalogue, made.users
+    arrays: dict[str, dict[str, Any]] = {
+        "ids": {"tokens": catalogue.ids.tokens, "counts": made.counts},
+    }
+    for name, vectors in catalogue.vectors.items():
+        arrays[f"vectors-{name}"] = {"vectors": vectors.vectors, "present": vectors.present}
+        arrays[f"scaler-{name}"] = dict(catalogue.scalers[name].state())
+    for name, codes in catalogue.codes.items():
+        arrays[f"codes-{name}"] = {"codes": codes.codes, "present": codes.present}
+    for name, quantiser in catalogue.quantisers.items():
+        arrays[f"quantiser-{name}"] = dict(quantiser.state())
+    table = {"user_id": users.ids, "items": _lists(users.log, users.log.items)}
+    if users.times is not None:
+        table["times"] = _lists(users.log, users.times)
+    layout = {
+        "slots": [asdict(slot) for slot in catalogue.ids.slots],
+        "target": catalogue.ids.target,
+        "blocks": {name: codes.sizes for name, codes in catalogue.codes.items()},
+        "quantisers": {name: type(q).__name__ for name, q in catalogue.quantisers.items()},
+        "vectors": list(catalogue.vectors),
+        "problems": catalogue.problems,
+        "pictures": None if catalogue.root is None else str(catalogue.root.resolve()),
+    }
+    return Contents(
+        recipe=made.recipe,
+        fingerprint=made.fingerprint,
+        tensors={"model": made.model.state_dict()},
+        arrays=arrays,
+        tables={"items": catalogue.items, "users": pl.DataFrame(table)},
+        documents={"layout": layout, "run": made.facts},
+        encoders={name: asdict(encoder) for name, encoder in catalogue.encoders.items()},
+        facts={"test": made.facts.get("test", {}).get("metrics", {})},
+    )
+
+
+def recommender_of(contents: Contents) -> Recommender:
+    """Put a recommender together from what an artifact holds."""
+    layout, arrays = contents.documents["layout"], contents.arrays
+    vectors, scalers = {}, {}
+    for name in layout["vectors"]:
+        vectors[name] = Embeddings(**arrays[f"vectors-{name}"])
+        scalers[name] = Standardiser.from_state(arrays[f"scaler-{name}"])
+    codes = {
+        name: Codes(**arrays[f"codes-{name}"], sizes=tuple(sizes))
+        for name, sizes in layout["blocks"].items()
+    }
+    ids = SemanticIds(
+        tuple(Slot(**slot) for slot in layout["slots"]),
+        arrays["ids"]["tokens"],
+        tuple(layout["target"]),
+    )
+    folder = layout["pictures"]
+    catalogue = Catalogue(
+        items=contents.tables["items"],
+        root=None if folder is None else Path(folder),
+        vectors=vectors,
+        scalers=scalers,
+        codes=codes,
+        quantisers={
+            name: quantiser_from_state(kind, arrays[f"quantiser-{name}"])
+            for name, kind in layout["quantisers"].items()
+        },
+        encoders={name: EncoderIdentity(**e) for name, e in contents.encoders.items()},
+        ids=ids,
+        problems=tuple(layout["problems"]),
+    )
+    model = Generator(contents.recipe.model, ids, vectors)
+    model.load_state_dict(contents.tensors["model"])
+    table = contents.tables["users"]
+    log = _sequences(table["items"])
+    times = table["times"].explode().to_numpy() if "times" in table.columns else None
+    return Recommender(
+        recipe=contents.recipe,
+        catalogue=catalogue,
+        model=model.eval(),
+        users=Users(table["user_id"], log, times),
+        counts=arrays["ids"]["counts"],
+        facts=contents.documents["run"],
+        fingerprint=contents.fingerprint,
+    )
+
+
+def _lists(log: Sequences, values: Any) -> pl.Series:
+    """Return one list a user of values that stand beside the log's items."""
+    flat = pl.DataFrame({"user": np.repeat(np.arange(len(log)), log.lengths), "value": values})
+    rows = pl.DataFrame({"user": np.arange(len(log))})
+    grouped = flat.group_by("user", maintain_order=True).agg("value")
+    joined = rows.join(grouped, on="user", how="left", maintain_order="left")
+    empty = pl.lit([], dtype=joined.schema["value"])
+    return joined.select(pl.col("value").fill_null(empty)).to_series()
+
+
+def _sequences(lists: pl.Series) -> Sequences:
+    """Turn one list a user back into rows."""
+    lengths = lists.list.len().to_numpy().astype(np.int64)
+    flat = lists.filter(pl.Series(lengths > 0)).explode().to_numpy()
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return Sequences(offsets, flat.astype(np.int32))

@@ -1,0 +1,56 @@
+"""What all tests share: quiet threads, a small planted world, a recommender trained on it."""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import pytest
+import torch
+
+from mgrec import Recipe, Recommender
+from mgrec.data.worlds import make_world
+
+TINY = [
+    "model.dim=16",
+    "model.head_dim=8",
+    "model.hidden=32",
+    "quantiser.levels=2",
+    "quantiser.size=8",
+    "training.epochs=2",
+    "training.targets=128",
+    "training.warmup=5",
+    "training.evaluate_every=1",
+    "training.precision=float32",
+    "alignment.epochs=2",
+    "search.beams=20",
+]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def world():
+    return make_world(0, items=90, users=120, topics=3, looks=3)
+
+
+@pytest.fixture(scope="session")
+def data(world):
+    return world.embedded()
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """A recipe that trains in a second or two."""
+
+    def recipe(name="late++", *settings):
+        return Recipe.named(name).override([*TINY, *settings])
+
+    return recipe
+
+
+@pytest.fixture(scope="session")
+def trained(data, tiny):
+    return Recommender.fit(data, tiny("late++", "model.experts=[text,image]"))

@@ -1,0 +1,168 @@
+"""The command line, as a newcomer, a script and a careless typist use it."""
+
+import json
+import sys
+
+import polars as pl
+import pytest
+
+from mgrec import cli
+from tests.conftest import TINY
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a command; returns exit status, standard output, error stream."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["mgrec", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+            raise SystemExit(0)
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def shop(world, tmp_path_factory):
+    """The planted world as a folder, vectors ready-made."""
+    folder = tmp_path_factory.mktemp("shop")
+    import numpy as np
+
+    world.items.drop("text", "image").write_parquet(folder / "items.parquet")
+    world.interactions.write_csv(folder / "interactions.csv")
+    (folder / "embeddings").mkdir()
+    for name, vectors in world.embedded().embeddings.items():
+        np.savez(
+            folder / "embeddings" / f"{name}.npz",
+            item_id=world.items["item_id"].to_numpy()[vectors.present].astype(str),
+            emb=vectors.vectors[vectors.present],
+        )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def artifact(trained, tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "run"
+    trained.save(path)
+    return path
+
+
+def settings(*more):
+    return [part for setting in (*TINY, *more) for part in ("-s", setting)]
+
+
+def test_fit_trains_saves_measures_and_reports(run, shop, tmp_path):
+    out = tmp_path / "run"
+    code, text, err = run("fit", shop, "--recipe", "late++", "--out", out, *settings())
+    assert code == 0, err
+    assert "N@10" in text
+    assert "popularity" in text
+    assert (out / "manifest.json").is_file()
+    assert "<html" in (out / "report.html").read_text()
+    assert not out.with_name("run.checkpoints").exists()
+    code, text, _ = run("evaluate", out, "--json")
+    found = json.loads(text)["rows"][0]["metrics"]["NDCG@10"]
+    assert code == 0
+    assert found["low"] <= found["value"] <= found["high"]
+
+
+def test_check_says_what_was_understood_and_what_a_fit_takes(run, shop):
+    code, text, _ = run("check", shop)
+    assert code == 0
+    assert "90 items" in text
+    assert "epochs" in text
+    code, text, _ = run("check", shop, "--json")
+    assert json.loads(text)["forecast"]
+
+
+def test_recommend_for_a_user_a_history_and_everybody(run, artifact, trained, data, tmp_path):
+    user = data.users[5]
+    code, text, _ = run("recommend", artifact, "--user", user, "-k", 3, "--json")
+    answer = json.loads(text)
+    assert code == 0
+    assert [i["item_id"] for i in answer["items"]] == trained.recommend(user=user, k=3).item_ids
+    history = data.items["item_id"][:3].to_list()
+    code, text, _ = run("recommend", artifact, "--history", ",".join(history), "-k", 3)
+    assert code == 0
+    assert text.count("\n") == 4
+    code, _, _ = run("recommend", artifact, "--all-users", "--out", tmp_path / "all.parquet")
+    assert code == 0
+    assert pl.read_parquet(tmp_path / "all.parquet")["user_id"].n_unique() == 120
+
+
+def test_inspect_shows_codebooks_prefixes_items_and_exports(run, artifact, trained, tmp_path):
+    code, text, _ = run("inspect", artifact, "--prefix", "1", "--export", tmp_path / "ids.parquet")
+    assert code == 0
+    assert "text level 1 uses" in text
+    expected = (trained.catalogue.codes["text"].codes[:, 0] == 1) & trained.catalogue.codes[
+        "text"
+    ].present
+    assert f"Under the prefix 1: {expected.sum()} items" in text
+    assert len(pl.read_parquet(tmp_path / "ids.parquet")) == 90
+    item = trained.catalogue.items["item_id"][7]
+    code, text, _ = run("inspect", artifact, "--item", item, "--json")
+    assert json.loads(text)["items"][0]["semantic_id"] == trained.catalogue.ids.text(7)
+
+
+def test_evaluate_against_another_run_tests_the_difference(run, artifact):
+    code, text, _ = run("evaluate", artifact, "--against", artifact)
+    assert code == 0
+    assert "all cases: +0.0000 [+0.0000, +0.0000], p = 1.0000" in text
+
+
+def test_help_is_there_for_every_verb(run):
+    code, text, _ = run("--help")
+    assert code == 0
+    for verb in ("demo", "check", "fit", "evaluate", "recommend", "inspect"):
+        assert verb in text
+        code, more, _ = run(verb, "--help")
+        assert code == 0
+        assert "--json" in more
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check", "/no/such/folder"], "/no/such/folder"),
+        (["fit", "SHOP", "--out", "TMP/x", "--recipe", "lat++"], "Did you mean 'late++'?"),
+        (["fit", "SHOP", "--out", "TMP/x", "-s", "model.dimm=3"], "Did you mean 'model.dim'?"),
+        (["fit", "SHOP", "--out", "TMP/x", "-s", "epochs=3"], "ambiguous"),
+        (["fit", "SHOP", "--out", "TMP/x", "-s", "model.dim=much"], "model.dim"),
+        (["fit", "SHOP", "--out", "TMP/x", "--column", "uid"], "user_id=uid"),
+        (["fit", "SHOP", "--out", "TMP"], "folder of other things"),
+        (["recommend", "RUN", "--user", "u001", "-k", "0"], "k: expected at least 1"),
+        (["recommend", "RUN"], "either a history or a user"),
+        (["recommend", "RUN", "--all-users"], "--out"),
+        (["recommend", "SHOP", "--user", "1"], "not an mgrec artifact"),
+        (["inspect", "RUN", "--prefix", "x"], "expected at most"),
+        (["inspect", "RUN", "--item", "no-such"], "not in the catalogue"),
+        (["evaluate", "TMP/nothing"], "nothing there"),
+    ],
+)
+def test_what_is_refused_is_one_line_and_a_status(
+    run, shop, artifact, tmp_path, arguments, message
+):
+    (tmp_path / "something.txt").write_text("else")
+    places = {"SHOP": str(shop), "RUN": str(artifact)}
+    words = [places.get(word, word.replace("TMP", str(tmp_path))) for word in arguments]
+    code, out, err = run(*words)
+    assert code == 2
+    assert out == ""
+    assert message in err
+    assert err.count("\n") == 1
+    assert err.startswith("error: ")
+
+
+def test_a_warning_is_printed_and_the_run_goes_on(run, shop, tmp_path):
+    import shutil
+
+    copy = tmp_path / "shop"
+    shutil.copytree(shop, copy)
+    with (copy / "interactions.csv").open("a") as log:
+        log.write("u001,no-such-item,1900000000\n")
+    code, text, err = run("check", copy)
+    assert code == 0
+    assert "rows of items that the catalogue does not have" in err

@@ -1,0 +1,375 @@
+"""What a log and a catalogue look like before anything is trained: `mgrec check`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from mgrec.data.dataset import Dataset
+from mgrec.data.splits import Cases, Split, split
+from mgrec.recipe import SplitConfig
+
+_QUANTILES = {"shortest": 0, "10%": 0.1, "25%": 0.25, "median": 0.5, "75%": 0.75, "90%": 0.9}
+_QUANTILES |= {"99%": 0.99, "longest": 1}
+_HELD_OUT = {
+    "leave_one_out": "each user's last item is the test, the one before it the validation",
+    "global_time": "everybody's log is cut at the same two moments",
+    "none": "nothing is held out",
+}
+
+
+@dataclass(frozen=True)
+class Modality:
+    """One modality: what it comes from, and how many items lack it."""
+
+    name: str
+    sources: tuple[str, ...]  # all that are there, the most finished first
+    missing: int  # items without it, in that first source
+    same: int  # items that share their text, picture file, vector or codes with another item
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that can make results look better, or worse, than they are."""
+
+    name: str
+    count: int
+    of: int  # how many could have; 0 where it cannot be looked for
+    what: str
+    why: str  # it matters
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was understood of the data.
+
+    Attributes
+    ----------
+    understood, warnings : tuple of str
+        Sentences from reading: columns, formats; what was left out.
+    counts : mapping
+        Users, items, interactions, cases; rows rejected, by reason.
+    events : mapping
+        Kind of event -> rows.
+    period : (str, str) or None
+        First and last moment, ISO 8601 in UTC; None where the log has none.
+    modalities : tuple of Modality
+    history : mapping
+        Quantile -> interactions a user.
+    repeats : float
+        Share of interactions whose item the user had before.
+    popularity : mapping
+        Share of interactions that fall on the most popular 1% and 10% of items, and the counts of
+        items never taken and of those seldom (at most twice) in train.
+    split : str
+        The kind of split that the cases and findings are of.
+    findings : tuple of Finding
+        Possible leakage and its like; those that do not occur are there with a count of 0.
+    forecast : str or None
+        Time and memory of a fit, if somebody foretold them.
+    """
+
+    understood: tuple[str, ...]
+    warnings: tuple[str, ...]
+    counts: Mapping[str, int]
+    events: Mapping[str, int]
+    period: tuple[str, str] | None
+    modalities: tuple[Modality, ...]
+    history: Mapping[str, int]
+    repeats: float
+    popularity: Mapping[str, float]
+    split: str
+    findings: tuple[Finding, ...]
+    forecast: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as JSON knows it."""
+        return {key: _plain(value) for key, value in asdict(self).items()}
+
+    def to_text(self) -> str:
+        """Return all of it as a page of plain text."""
+        parts = [
+            _section("What was read", self.understood),
+            _section("Left out, or worth a look", self.warnings or ("nothing",)),
+            _section("Size", self._sizes()),
+            _section("Content", [_modality_line(m, self.counts["items"]) for m in self.modalities]),
+            _section("Histories", self._histories()),
+            _section("Popularity", self._popular()),
+            _section(f"Held out ({self.split}: {_HELD_OUT[self.split]})", self._held_out()),
+            _section("Possible leakage and its like", _finding_lines(self.findings)),
+        ]
+        if self.forecast is not None:
+            parts.append(_section("Forecast of a fit", self.forecast.splitlines()))
+        return "\n\n".join(parts)
+
+    def _sizes(self) -> list[str]:
+        n = self.counts
+        lines = [
+            f"users: {n['users']:,}, items: {n['items']:,}, interactions: {n['interactions']:,}"
+            f" ({n['interactions'] / n['users']:.1f} a user, {n['interactions'] / n['items']:.1f}"
+            " an item)"
+        ]
+        if self.period is not None:
+            lines.append(f"from {self.period[0]} to {self.period[1]} (UTC)")
+        return lines
+
+    def _histories(self) -> list[str]:
+        lengths = ", ".join(f"{name} {value:,}" for name, value in self.history.items())
+        again = "no user takes an item twice"
+        if self.repeats:
+            again = f"{_share(self.repeats)} of interactions are with an item the user had before"
+        return [f"interactions a user: {lengths}", again]
+
+    def _popular(self) -> list[str]:
+        p = self.popularity
+        return [
+            f"the most popular 1% of items get {_share(p['top_1_percent'])} of interactions,"
+            f" the most popular 10% get {_share(p['top_10_percent'])}",
+            f"items never taken: {p['never']:,}, items at most twice in train:"
+            f" {p['seldom_in_train']:,}",
+        ]
+
+    def _held_out(self) -> list[str]:
+        n = self.counts
+        return [
+            f"interactions in train: {n['train']:,}, users in validation: {n['validation']:,},"
+            f" in test: {n['test']:,}"
+        ]
+
+
+def check(data: Dataset, config: SplitConfig, *, forecast: str | None = None) -> Check:
+    """Look a dataset over before training.
+
+    Parameters
+    ----------
+    data : Dataset
+    config : SplitConfig
+        The split whose cases are looked at.
+    forecast : str, optional
+        What a fit will take, in words; printed as it is.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be split so.
+    """
+    parts = split(data, config)
+    lengths = data.log.lengths
+    taken = np.bincount(data.log.items, minlength=data.n_items)
+    counts = {
+        "users": data.n_users,
+        "items": data.n_items,
+        "interactions": len(data.log.items),
+        "train": len(parts.train.items),
+        "validation": len(parts.validation),
+        "test": len(parts.test),
+        **data.notes.counts,
+    }
+    return Check(
+        understood=data.notes.read,
+        warnings=data.notes.warnings,
+        counts=counts,
+        events=data.notes.events,
+        period=_period(data.times),
+        modalities=tuple(_modality(data, name) for name in data.modalities),
+        history={
+            name: int(np.quantile(lengths, q, method="lower")) for name, q in _QUANTILES.items()
+        },
+        repeats=_repeats(data),
+        popularity=_popularity(taken, parts),
+        split=config.kind,
+        findings=_findings(data, parts),
+        forecast=forecast,
+    )
+
+
+def _period(times: NDArray[np.int64] | None) -> tuple[str, str] | None:
+    if times is None:
+        return None
+    first, last = np.datetime_as_string(np.array([times.min(), times.max()], "datetime64[s]"))
+    return str(first).replace("T", " "), str(last).replace("T", " ")
+
+
+def _modality(data: Dataset, name: str) -> Modality:
+    sources = []
+    if name in data.codes:
+        codes = data.codes[name]
+        sources.append(("codes", codes.present, _sharing(codes.codes[codes.present])))
+    if name in data.embeddings:
+        vectors = data.embeddings[name]
+        sources.append(("embeddings", vectors.present, _sharing(vectors.vectors[vectors.present])))
+    raw = _raw(data, name)
+    if raw is not None and raw.count():
+        label = "words" if name == "text" else "picture files"
+        sources.append((label, raw.is_not_null().to_numpy(), _doubles(raw)))
+    _, present, same = sources[0]
+    return Modality(name, tuple(s[0] for s in sources), int((~present).sum()), same)
+
+
+def _raw(data: Dataset, name: str) -> pl.Series | None:
+    """Return what would be encoded: texts, or paths of pictures."""
+    if name == "text":
+        return pl.Series(data.texts(), dtype=pl.String)
+    return data.items["image"] if name == "image" and "image" in data.items else None
+
+
+def _doubles(values: pl.Series) -> int:
+    """Count the values that are not null and occur more than once."""
+    return int(values.drop_nulls().is_duplicated().sum())
+
+
+def _sharing(rows: NDArray[Any]) -> int:
+    """Count the rows that equal another row; ``rows`` is [items, anything]."""
+    return _doubles(pl.Series([hash(row.tobytes()) for row in rows], dtype=pl.Int64))
+
+
+def _repeats(data: Dataset) -> float:
+    """Return the share of interactions whose item the user had before."""
+    user = np.repeat(np.arange(data.n_users), data.log.lengths)
+    different = pl.Series(user * data.n_items + data.log.items).n_unique()
+    return 1 - different / len(data.log.items)
+
+
+def _popularity(taken: NDArray[np.integer], parts: Split) -> dict[str, float]:
+    ranked = np.sort(taken)[::-1]
+    in_train = np.bincount(parts.train.items, minlength=len(taken))
+
+    def top(share: float) -> float:
+        return float(ranked[: max(1, round(len(ranked) * share))].sum() / ranked.sum())
+
+    return {
+        "top_1_percent": top(0.01),
+        "top_10_percent": top(0.1),
+        "never": int((taken == 0).sum()),
+        "seldom_in_train": int((in_train <= 2).sum()),
+    }
+
+
+def _findings(data: Dataset, parts: Split) -> tuple[Finding, ...]:
+    test, log = parts.test, data.log
+    in_train = np.bincount(parts.train.items, minlength=data.n_items)
+    described = _raw(data, "text")
+    tested = np.flatnonzero(log.lengths >= 2)
+    tied = 0
+    if data.times is not None:
+        last = log.offsets[tested + 1] - 1
+        tied = int((data.times[last] == data.times[last - 1]).sum())
+    return (
+        Finding(
+            "target_in_history",
+            _answered(test),
+            len(test),
+            "test targets that are in the user's own history",
+            "listing what a user already has is rewarded, leaving it out is punished",
+        ),
+        Finding(
+            "cold_targets",
+            int((in_train[test.targets] == 0).sum()),
+            len(test),
+            "test targets that are never in train",
+            "only what an item looks and reads like can find them",
+        ),
+        Finding(
+            "tied_last_two",
+            tied,
+            0 if data.times is None else len(tested),
+            "users whose last two items have the same moment",
+            "only the file's order says which came last, and so which is the test",
+        ),
+        Finding(
+            "same_sequences",
+            _same_sequences(data),
+            data.n_users,
+            "users with a sequence of three or more that another user has too",
+            "one may be trained on while the other is tested on",
+        ),
+        Finding(
+            "same_texts",
+            0 if described is None else _doubles(described),
+            0 if described is None else described.count(),
+            "items with a text that another item has too",
+            "to a text model they are one item",
+        ),
+    )
+
+
+def _answered(cases: Cases) -> int:
+    """Count the cases whose target is in their history."""
+    lengths = cases.history.lengths
+    found = cases.history.items == np.repeat(cases.targets, lengths)
+    return len(np.unique(np.repeat(np.arange(len(cases)), lengths)[found]))
+
+
+def _same_sequences(data: Dataset) -> int:
+    """Count users of three or more interactions whose whole sequence another user has too.
+
+    Sequences are compared by their length and a 64-bit hash, the sum of a random number for each
+    (item, position): exact enough for a count.
+    """
+    log = data.log
+    long = log.lengths >= 3
+    if not long.any():
+        return 0
+    random = np.random.default_rng(0)
+    of_item, of_position = (
+        random.integers(1, 2**63, n, dtype=np.uint64) | np.uint64(1)
+        for n in (data.n_items, int(log.lengths.max()))
+    )
+    position = np.arange(len(log.items)) - np.repeat(log.offsets[:-1], log.lengths)
+    mixed = of_item[log.items] * of_position[position]  # wraps around, as a hash may
+    hashes = np.add.reduceat(mixed, log.offsets[:-1])
+    keys = pl.DataFrame({"hash": hashes[long], "length": log.lengths[long]})
+    return int(keys.is_duplicated().sum())
+
+
+def _section(title: str, lines: Any) -> str:
+    return "\n".join([title, *(f"  {line}" for line in lines)]) if lines else f"{title}\n  nothing"
+
+
+def _modality_line(modality: Modality, items: int) -> str:
+    line = f"{modality.name}: from {modality.sources[0]}"
+    if len(modality.sources) > 1:
+        line += f" (also there: {', '.join(modality.sources[1:])})"
+    line += f"; items that have it: {items - modality.missing:,} of {items:,}"
+    if modality.missing:
+        line += f", that lack it and are kept: {modality.missing:,}"
+    if modality.same:
+        line += f", that share theirs with another item: {modality.same:,}"
+    return line
+
+
+def _finding_lines(findings: tuple[Finding, ...]) -> list[str]:
+    """Return what was found, and then what was looked for and not found."""
+    lines = [
+        f"{f.what}: {f.count:,} of {f.of:,} ({_share(f.count / f.of)}); {f.why}"
+        for f in findings
+        if f.count
+    ]
+    absent = [f.name.replace("_", " ") for f in findings if f.of and not f.count]
+    if absent:
+        lines.append(f"looked for and not found: {', '.join(absent)}")
+    blind = [f.name.replace("_", " ") for f in findings if not f.of]
+    if blind:
+        lines.append(f"could not be looked for in this data or split: {', '.join(blind)}")
+    return lines
+
+
+def _share(value: float) -> str:
+    """Return a share as people say it: never 0% of something that is there."""
+    if 0 < value < 0.001:
+        return "under 0.1%"
+    return f"{value:.1%}"
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy's numbers and tuples into JSON's."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,121 @@
+"""Measured rankers as rows of a table: the model, its baselines, paired tests between them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mgrec.data.sequences import Sequences
+from mgrec.data.splits import Split
+from mgrec.measure.evaluation import Evaluation, measure
+from mgrec.measure.intervals import Paired
+from mgrec.recommender import Recommender
+from mgrec.study.baselines import ItemKNN, Popularity
+from mgrec.study.report import Kind, Row
+from mgrec.study.sasrec import fit_sasrec
+from mgrec.study.table import Table
+
+
+class Excluding(Protocol):
+    """A ranker that can leave out what a history already has."""
+
+    def top(self, history: Sequences, k: int, exclude_seen: bool = False) -> NDArray[np.int64]: ...
+
+
+def protocol(made: Recommender, exclude_seen: bool) -> str:
+    """Say in one sentence how figures were measured."""
+    seen = "items of a user's history left out" if exclude_seen else "nothing filtered"
+    return (
+        f"Test of the split '{made.recipe.split.kind}', item level, ranked against all"
+        f" {made.catalogue.n_items:,} items, {seen}, selected on validation;"
+        " 95% bootstrap intervals over users."
+    )
+
+
+def row(name: str, kind: Kind, found: Evaluation, note: str = "") -> Row:
+    """Return an evaluation as a line of the table."""
+    return Row(name, kind, found.metrics, note)
+
+
+def baselines(
+    made: Recommender, parts: Split, *, trained: bool, exclude_seen: bool = False
+) -> dict[str, Evaluation]:
+    """Measure the baselines on the same split.
+
+    Parameters
+    ----------
+    trained : whether SASRec is among them, which takes about as long as the model
+    """
+    n, present = made.catalogue.n_items, made.catalogue.present()
+    rankers: dict[str, Excluding] = {"popularity": Popularity.fit(parts.train, n)}
+    for name, vectors in made.catalogue.vectors.items():
+        rankers[f"item-kNN on {name}"] = ItemKNN.fit(vectors)
+    if len(made.catalogue.vectors) > 1:
+        rankers["item-kNN on all"] = ItemKNN.fit(*made.catalogue.vectors.values())
+    if trained:
+        config, recipe = made.recipe.training, made.recipe
+        rankers["SASRec"] = fit_sasrec(
+            parts.train,
+            parts.validation,
+            n,
+            config,
+            recipe.seed,
+            history=recipe.model.history,
+        )
+    return {
+        name: measure(ranker.top(parts.test.history, 20, exclude_seen), parts, n, present)
+        for name, ranker in rankers.items()
+    }
+
+
+def evaluation_table(
+    made: Recommender,
+    other: Recommender | None = None,
+    *,
+    baselines_too: bool = False,
+    exclude_seen: bool = False,
+) -> Table:
+    """Measure a recommender, and what it is to be compared with, on its test cases."""
+    parts = made.split()
+    ours = made.evaluate(exclude_seen=exclude_seen)
+    rows = [row(made.recipe.name, "model", ours)]
+    notes = sliced(ours)
+    if other is not None:
+        theirs = other.evaluate(exclude_seen=exclude_seen)
+        name = other.recipe.name + (" (other)" if other.recipe.name == made.recipe.name else "")
+        rows.append(row(name, "model", theirs))
+        for part in (None, "tail", "rare"):
+            if part is None or part in ours.slices:
+                notes.append(compared(f"minus {name}", ours, theirs, part))
+    if baselines_too:
+        found = baselines(made, parts, trained=True, exclude_seen=exclude_seen)
+        rows += [row(name, "baseline", evaluation) for name, evaluation in found.items()]
+        notes += [compared(f"minus {name}", ours, theirs) for name, theirs in found.items()]
+    return Table(tuple(rows), protocol(made, exclude_seen), tuple(notes))
+
+
+def sliced(found: Evaluation) -> list[str]:
+    """Return a line a slice: its size, Recall@10 and NDCG@10 with intervals."""
+    lines = ["", "Slices of the test cases (see docs/evaluation.md)"]
+    for name, rows in found.slices.items():
+        metrics = found.sliced(name)
+        cells = [
+            f"{column} {value.value:.4f} [{value.low:.4f}, {value.high:.4f}]"
+            for column, value in metrics.items()
+        ]
+        lines.append(f"  {name:<16} {int(rows.sum()):>7,} cases  " + "  ".join(cells))
+    return lines
+
+
+def compared(name: str, ours: Evaluation, theirs: Evaluation, part: str | None = None) -> str:
+    """Return a paired test in words."""
+    test = ours.against(theirs, "NDCG@10", part)
+    where = "all cases" if part is None else f"slice {part}"
+    return f"NDCG@10 {name}, {where}: {_difference(test)}"
+
+
+def _difference(test: Paired) -> str:
+    d = test.difference
+    return f"{d.value:+.4f} [{d.low:+.4f}, {d.high:+.4f}], p = {test.p:.4f}, {test.users:,} users"

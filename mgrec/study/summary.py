@@ -1,0 +1,213 @@
+"""A run's report: what a recommender has to show, gathered for the page."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mgrec.data.splits import Split
+from mgrec.ids.semantic_ids import SemanticIds
+from mgrec.measure.evaluation import Evaluation
+from mgrec.measure.slices import MEANING
+from mgrec.recommender import Recommender
+from mgrec.study.listing import titles
+from mgrec.study.report import (
+    Block,
+    Codebook,
+    Curve,
+    Item,
+    Row,
+    SliceRow,
+    Slices,
+    Suggestion,
+    Summary,
+    User,
+    write_report,
+)
+from mgrec.study.results import baselines, compared, protocol, row
+from mgrec.study.table import SHOWN, Table
+
+USERS, HISTORY = 10, 12  # shown on the page
+
+
+def report_run(made: Recommender, path: Path) -> Table:
+    """Measure a run beside the cheap baselines, write its page, and return its table."""
+    parts = made.split()
+    if not len(parts.test):
+        rows: tuple[Row, ...] = ()
+        write_report(path, summary(made, parts, rows, {}, "Nothing was held out of training."))
+        return Table(rows, "Nothing was held out, so nothing was measured.")
+    ours = made.evaluate()
+    found = baselines(made, parts, trained=False)
+    rows = (
+        row(made.recipe.name, "model", ours),
+        *(row(name, "baseline", evaluation) for name, evaluation in found.items()),
+    )
+    notes = [compared(f"minus {name}", ours, theirs) for name, theirs in found.items()]
+    write_report(
+        path,
+        summary(made, parts, rows, {made.recipe.name: ours, **found}, verdict(made, ours, found)),
+    )
+    return Table(rows, protocol(made, False), tuple(notes))
+
+
+def verdict(made: Recommender, ours: Evaluation, others: dict[str, Evaluation]) -> str:
+    """Say in a paragraph what the table shows."""
+    hits = ours.metrics["Recall@10"]
+    name, best = max(others.items(), key=lambda pair: pair[1].metrics["NDCG@10"].value)
+    test = ours.against(best)
+    told = "better than" if test.difference.value > 0 else "worse than"
+    if test.p >= 0.05:
+        told = "not clearly different from"
+    return (
+        f"Asked for ten of {made.catalogue.n_items:,} items, the model names the one that a user"
+        f" took next in {hits.value:.1%} of {len(ours.ranks):,} test cases"
+        f" (95% interval {hits.low:.1%} to {hits.high:.1%}). By NDCG@10 it is {told} the best of"
+        f" the simple baselines here, {name} (p = {test.p:.4f})."
+    )
+
+
+def summary(
+    made: Recommender,
+    parts: Split,
+    rows: Sequence[Row],
+    measured: dict[str, Evaluation],
+    words: str,
+    title: str = "",
+) -> Summary:
+    """Gather everything for the page.
+
+    Parameters
+    ----------
+    rows : lines of the table
+    measured : evaluations by the name of their row, for the slices
+    words : the verdict
+    """
+    lengths = made.users.log.lengths
+    return Summary(
+        title=title or f"{made.recipe.name} on {made.catalogue.n_items:,} items",
+        verdict=words,
+        facts={
+            "items": made.catalogue.n_items,
+            "users": len(made.users.ids),
+            "interactions": len(made.users.log.items),
+            "median history": int(np.median(lengths)) if len(lengths) else 0,
+            **{
+                f"items with {name}": int(has.sum())
+                for name, has in made.catalogue.present().items()
+            },
+            "parameters": made.facts.get("parameters", 0),
+        },
+        results=tuple(rows),
+        columns=SHOWN,
+        protocol=protocol(made, False) if len(parts.test) else "",
+        slices=_slices(measured),
+        codebooks=tuple(_codebooks(made)),
+        curves=tuple(_curves(made)),
+        users=tuple(_users(made, parts)) if len(parts.test) else (),
+        warnings=tuple(made.facts.get("notes", ())),
+        score="log probability" if made.model.experts is None else "weighted log probabilities",
+        recipe=made.recipe.to_yaml(),
+        card={
+            "recipe": made.recipe.name,
+            "seed": str(made.recipe.seed),
+            "data fingerprint": made.fingerprint[:16],
+            **{
+                f"encoder of {name}": f"{encoder.name} {encoder.revision}"
+                for name, encoder in made.catalogue.encoders.items()
+            },
+            **{name: version(name) for name in ("mgrec", "torch", "numpy", "polars")},
+            "python": platform.python_version(),
+            "machine": f"{platform.system()} {platform.machine()}",
+        },
+    )
+
+
+def _slices(measured: dict[str, Evaluation]) -> tuple[Slices, ...]:
+    if not measured:
+        return ()
+    first = next(iter(measured.values()))
+    rows = []
+    for part, mask in first.slices.items():
+        values = {name: found.sliced(part)["Recall@10"] for name, found in measured.items()}
+        rows.append(SliceRow(part, MEANING.get(part, ""), int(mask.sum()), values))
+    return (Slices("Recall@10", tuple(rows)),)
+
+
+def _codebooks(made: Recommender) -> list[Codebook]:
+    books = []
+    for name, codes in made.catalogue.codes.items():
+        sentences = made.catalogue.health_of(name)
+        for level, size in enumerate(codes.sizes):
+            usage = np.bincount(codes.codes[codes.present, level], minlength=size)
+            books.append(
+                Codebook(f"{name}, level {level + 1}", sentences[level], tuple(usage.tolist()))
+            )
+    return books
+
+
+def _curves(made: Recommender) -> list[Curve]:
+    curve = made.facts.get("training", {}).get("curve", [])
+    lines = []
+    for key, title in (("NDCG@10", "NDCG@10 on validation"), ("loss", "Loss in training")):
+        points = [(entry["epoch"], entry[key]) for entry in curve if key in entry]
+        if len(points) > 1:
+            x, y = zip(*points, strict=True)
+            best = float(made.facts["training"]["epochs"]) if key == "NDCG@10" else None
+            lines.append(Curve(title, "epoch", x, y, marked=best))
+    return lines
+
+
+def _users(made: Recommender, parts: Split) -> list[User]:
+    """Show a few test users, spread over the log: history, suggestions, what came next."""
+    cases = parts.test
+    rows = np.unique(np.linspace(0, len(cases) - 1, USERS).astype(np.int64))
+    found, scores = made.rank(cases.history.select(rows), 10)
+    shown = []
+    for place, case in enumerate(rows.tolist()):
+        target = int(cases.targets[case])
+        suggestions = tuple(
+            Suggestion(_item(made, int(item)), float(score), hit=int(item) == target)
+            for item, score in zip(found[place], scores[place], strict=True)
+            if item >= 0
+        )
+        history = tuple(_item(made, int(item)) for item in cases.history[case][-HISTORY:])
+        left = len(cases.history[case]) - len(history)
+        shown.append(
+            User(
+                str(made.users.ids[int(cases.users[case])]),
+                history,
+                suggestions,
+                _item(made, target),
+                f"{left} earlier items are not shown" if left else "",
+            )
+        )
+    return shown
+
+
+def _item(made: Recommender, item: int) -> Item:
+    items, root = made.catalogue.items, made.catalogue.root
+    picture = items["image"][item] if "image" in items.columns and root is not None else None
+    text = next((items[c][item] for c in ("text", "description") if c in items.columns), None)
+    return Item(
+        item_id=str(items["item_id"][item]),
+        title=titles(items, [item], 80)[0],
+        text=text or "",
+        picture=None if picture is None or root is None else root / picture,
+        semantic_id=blocks(made.catalogue.ids, item),
+    )
+
+
+def blocks(ids: SemanticIds, item: int) -> tuple[Block, ...]:
+    """Return one item's ID as blocks of codes, the disambiguation code last."""
+    found: dict[str, list[int]] = {}
+    tokens: NDArray[np.int32] = ids.tokens[item]
+    for slot, token in zip(ids.slots, tokens.tolist(), strict=True):
+        if slot.kind != "transition":
+            found.setdefault(slot.modality or "own", []).append(token - slot.first)
+    return tuple(Block(name, tuple(codes)) for name, codes in found.items())

@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-slow lint types bench clean
+.PHONY: demo test test-slow lint types clean
 
 demo: $(VENV)/.for-demo
 	$(BIN)/mgrec demo --out demo
@@ -27,9 +27,6 @@ lint: $(VENV)/.for-dev
 
 types: $(VENV)/.for-dev
 	$(BIN)/mypy
-
-bench: $(VENV)/.for-dev
-	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mgrec.data.features import Codes, Embeddings
 from mgrec.errors import MissingExtra
 from mgrec.ids.codebooks import encode_present, quantise, restore, sample
+from mgrec.ids.kmeans import kmeans, nearest
 from mgrec.progress import bar
 
 Matrix = NDArray[np.float32]
@@ -25,7 +26,7 @@ _LATENT = 32
 _LEARNING_RATE = 1e-3
 _COMMITMENT = 0.25  # TIGER's beta
 _BATCH = 256
-# Vectors that the codebooks start from, by k-means.
+# Vectors that the codebooks start from, at most.
 _START = 1 << 14
 # A code whose running share of a batch falls below this part of an even one is restarted.
 _DEAD = 0.1
@@ -80,7 +81,9 @@ class RQVAE:
             torch.manual_seed(seed)
             encoder = _network((embeddings.dim, *_HIDDEN, _LATENT))
             decoder = _network((_LATENT, *reversed(_HIDDEN), embeddings.dim))
-            quantiser = _quantiser(sizes, min(rows, _BATCH))
+            quantiser = _quantiser(sizes)
+            with torch.no_grad():
+                _start(quantiser, encoder(points[:_START]).numpy(), min(rows, _BATCH), rng)
             _train(points, encoder, decoder, quantiser, iterations)
         books = tuple(layer.codebook.detach().numpy().copy() for layer in quantiser.layers)
         return cls(tuple(sizes), books, _weights(encoder), _weights(decoder))
@@ -136,8 +139,8 @@ def _network(widths: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def _quantiser(sizes: tuple[int, ...], batch: int) -> Any:
-    """Return a ``ResidualVQ`` that starts by k-means and restarts dead codes."""
+def _quantiser(sizes: tuple[int, ...]) -> Any:
+    """Return an untrained ``ResidualVQ``."""
     try:
         from vector_quantize_pytorch import ResidualVQ
     except ImportError:
@@ -145,20 +148,36 @@ def _quantiser(sizes: tuple[int, ...], batch: int) -> Any:
             "quantiser.kind 'rqvae': vector-quantize-pytorch is not installed;"
             " pip install 'mgrec[rqvae]'"
         ) from None
-    quantiser = ResidualVQ(
+    return ResidualVQ(
         dim=_LATENT,
         codebook_size=tuple(sizes),
-        kmeans_init=True,
-        kmeans_iters=20,
         commitment_weight=_COMMITMENT,
         decay=0.95,
         rotation_trick=False,  # so that gradients pass straight through
     )
-    # The package takes one threshold for all levels; an even share differs with the level's size.
-    for layer, size in zip(quantiser.layers, sizes, strict=True):
-        layer._codebook.threshold_ema_dead_code = _DEAD * batch / size
-        layer._codebook.reset_cluster_size = batch / size
-    return quantiser
+
+
+def _start(quantiser: Any, latent: Matrix, batch: int, rng: np.random.Generator) -> None:
+    """Set the codebooks to residual k-means of the untrained latents [points, latent].
+
+    The package's own k-means starts from random points and merges clusters that ours keeps apart.
+    Its threshold for dead codes is the same at all levels; here it goes by the level's size.
+    """
+    residual = latent.copy()
+    for layer, size in zip(quantiser.layers, quantiser.codebook_sizes, strict=True):
+        book = layer._codebook
+        centres = kmeans(residual, size, 20, rng)
+        found = nearest(residual, centres)
+        residual -= centres[found]
+        # Running sums as a batch gives them; codes without a centre are dead and restart at once.
+        counts = np.bincount(found, minlength=size) * (batch / len(residual))
+        filled = np.zeros((size, _LATENT), np.float32)
+        filled[: len(centres)] = centres
+        book.embed.copy_(torch.from_numpy(filled[None]))
+        book.cluster_size.copy_(torch.from_numpy(counts[None]))
+        book.embed_avg.copy_(book.embed * book.cluster_size[..., None])
+        book.threshold_ema_dead_code = _DEAD * batch / size
+        book.reset_cluster_size = batch / size
 
 
 def _train(
@@ -169,8 +188,6 @@ def _train(
     an_epoch = len(points) // batch
     optimiser = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], _LEARNING_RATE)
     quantiser.train()
-    with torch.no_grad():
-        quantiser(encoder(points[:_START]))  # points are in random order
     with bar("RQ-VAE", epochs * an_epoch, "steps") as shown:
         for _ in range(epochs):
             order = torch.randperm(len(points))

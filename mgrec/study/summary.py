@@ -134,7 +134,11 @@ def _slices(measured: dict[str, Evaluation]) -> tuple[Slices, ...]:
     first = next(iter(measured.values()))
     rows = []
     for part, mask in first.slices.items():
-        values = {name: found.sliced(part)["Recall@10"] for name, found in measured.items()}
+        values = {
+            name: found.sliced(part)["Recall@10"]
+            for name, found in measured.items()
+            if part in found.slices  # a model of one modality does not know what another lacks
+        }
         rows.append(SliceRow(part, MEANING.get(part, ""), int(mask.sum()), values))
     return (Slices("Recall@10", tuple(rows)),)
 

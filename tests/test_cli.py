@@ -18,7 +18,6 @@ def run(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["mgrec", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             cli.main()
-            raise SystemExit(0)
         out, err = capsys.readouterr()
         return ended.value.code or 0, out, err
 
@@ -163,6 +162,6 @@ def test_a_warning_is_printed_and_the_run_goes_on(run, shop, tmp_path):
     shutil.copytree(shop, copy)
     with (copy / "interactions.csv").open("a") as log:
         log.write("u001,no-such-item,1900000000\n")
-    code, text, err = run("check", copy)
+    code, _, err = run("check", copy)
     assert code == 0
     assert "rows of items that the catalogue does not have" in err

@@ -1,5 +1,7 @@
 """The public face: fit, recommend, evaluate, save, load."""
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 import pytest
@@ -19,7 +21,7 @@ def test_every_strategy_of_both_families_fits_and_recommends(name, data, tiny):
     answer = made.recommend(user=data.users[3], k=5)
     assert len(answer) == 5
     assert set(answer.item_ids) <= set(data.items["item_id"])
-    assert all(a.score >= b.score for a, b in zip(answer, answer[1:], strict=False))
+    assert all(a.score >= b.score for a, b in pairwise(answer))
     assert 0 <= made.evaluate().metrics["NDCG@10"].value <= 1
 
 

@@ -16,6 +16,8 @@ from mgrec.progress import bar
 
 Matrix = NDArray[np.float32]
 
+# A residual below this share of its vector's squared length is rounding: nothing is left to say.
+_EXACT = 1e-10
 # Vectors a code that centres are fitted on; faiss takes as many.
 _POINTS = 256
 
@@ -57,11 +59,13 @@ class ResidualKMeans:
         """
         rng = np.random.default_rng(seed)
         residual = sample(embeddings, _POINTS * max(sizes), rng)
+        exact = _EXACT * np.square(residual).sum(1)
         centres = []
         with bar("Residual k-means", iterations * len(sizes), "passes") as shown:
             for size in sizes:
                 book = kmeans(residual, size, iterations, rng, shown.advance)
                 residual -= book[nearest(residual, book)]
+                residual[np.square(residual).sum(1) <= exact] = 0
                 centres.append(book)
         return cls(tuple(sizes), tuple(centres))
 

@@ -76,10 +76,13 @@ def single(recipe: Recipe, modality: str) -> Recipe:
 
 
 def ceilings(world: World, made: Recommender, parts: Split) -> dict[str, Evaluation]:
-    """Measure the rankers that know the planted rules; of one modality, also from the log."""
+    """Measure the rankers that know the planted rules, and every training user's taste.
+
+    Told the log, a ranker of one modality is the bound of what memory can add to it as well.
+    """
     present = made.catalogue.present()
     rankers = {
-        "Bayes: text and image": BayesRanker(world, ("text", "image")),
+        "Bayes: text and image": BayesRanker(world, ("text", "image"), parts.train),
         "Bayes: text alone": BayesRanker(world, ("text",), parts.train),
         "Bayes: image alone": BayesRanker(world, ("image",), parts.train),
     }
@@ -103,7 +106,7 @@ def verdict(measured: dict[str, Evaluation], name: str) -> str:
     return (
         "Topics are visible in descriptions only and looks in pictures only. On targets that"
         f" training saw at most twice, which nobody can memorise, {name} reaches a Recall@10 of"
-        f" {both:.3f}: {both / ceiling:.0%} of what knowing the planted rules gives ({ceiling:.3f})."
+        f" {both:.3f}: {both / ceiling:.0%} of what knowing the rules gives ({ceiling:.3f})."
         f" The same model on text alone reaches {text:.3f}, on pictures alone {image:.3f}."
     )
 

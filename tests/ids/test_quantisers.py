@@ -62,12 +62,14 @@ def fit(request: pytest.FixtureRequest) -> Callable[..., Quantiser]:
     if kind == "rqvae":
         pytest.importorskip("vector_quantize_pytorch")
 
-    def fitted(embeddings: Embeddings, sizes: tuple[int, ...], seed: int = 0) -> Quantiser:
+    def fitted(
+        embeddings: Embeddings, sizes: tuple[int, ...], seed: int = 0, epochs: int = 40
+    ) -> Quantiser:
         from mgrec.ids.residual_kmeans import ResidualKMeans
         from mgrec.ids.rqvae import RQVAE
 
         if kind == "rqvae":
-            return RQVAE.fit(embeddings, sizes, iterations=40, seed=seed)
+            return RQVAE.fit(embeddings, sizes, iterations=epochs, seed=seed)
         return ResidualKMeans.fit(embeddings, sizes, seed=seed)
 
     return fitted
@@ -78,14 +80,15 @@ def made(fit: Callable[..., Quantiser]) -> tuple[Quantiser, Embeddings]:
     """Return a quantiser of the planted clusters, with what it was fitted on."""
     raw = planted()[0]
     embeddings = Standardiser.fit(raw).apply(raw)
-    return fit(embeddings, (COARSE, FINE)), embeddings
+    # So few points are two batches an epoch: RQ-VAE needs many epochs to find the second level.
+    return fit(embeddings, (COARSE, FINE), epochs=200), embeddings
 
 
 def test_the_first_level_finds_the_coarse_clusters(made: tuple[Quantiser, Embeddings]) -> None:
     quantiser, embeddings = made
     codes = quantiser.encode(embeddings).codes
     assert purity(codes[:, 0], planted()[1]) >= 0.95
-    assert purity(codes[:, 0] * FINE + codes[:, 1], planted()[1] * FINE + planted()[2]) >= 0.6
+    assert purity(codes[:, 0] * FINE + codes[:, 1], planted()[1] * FINE + planted()[2]) >= 0.95
 
 
 def test_codes_are_in_range_and_of_one_type(made: tuple[Quantiser, Embeddings]) -> None:
@@ -98,9 +101,9 @@ def test_codes_are_in_range_and_of_one_type(made: tuple[Quantiser, Embeddings]) 
 
 
 def test_every_level_lowers_the_error(fit: Callable[..., Quantiser]) -> None:
-    vectors = np.random.default_rng(1).normal(size=(1200, 12)) ** 3
+    vectors = np.random.default_rng(1).normal(size=(500, 12)) ** 3
     embeddings = Standardiser.fit(whole(vectors)).apply(whole(vectors))
-    errors = [error(fit(embeddings, (16,) * levels), embeddings) for levels in (1, 2, 4)]
+    errors = [error(fit(embeddings, (16,) * levels, epochs=25), embeddings) for levels in (1, 2, 4)]
     assert errors[0] < 1
     assert errors[1] < 0.97 * errors[0]
     assert errors[2] < 0.97 * errors[1]

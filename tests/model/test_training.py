@@ -41,7 +41,7 @@ def weights(model):
 def test_every_family_learns_which_item_follows(fusion, fields):
     torch.manual_seed(0)
     model = tiny_generator(FUSIONS[fusion], items=40, **fields)
-    train(NextItem(model, walks(40), TRAINING, seed=0), TRAINING, epochs=12, seed=0)
+    train(NextItem(model, walks(40), TRAINING, seed=0), TRAINING, epochs=20, seed=0)
     histories = Sequences.of([[i, i + 1, i + 2] for i in range(30)])
     found, _ = top(model, histories, 1, 10)
     assert (found[:, 0] == np.arange(30) + 3).mean() > 0.8

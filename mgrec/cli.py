@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,9 +11,6 @@ import typer
 
 from mgrec.errors import MgrecError, RequestError
 from mgrec.progress import say
-
-# Before torch is imported: on a busy machine its waiting threads otherwise spin, at half the speed.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 app = typer.Typer(
     help="Multimodal generative recommendation: from items, pictures and clicks to answers.",
@@ -49,7 +45,7 @@ Seen = Annotated[
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for data, artifact and page.")] = Path("demo"),
-    seed: Annotated[int, typer.Option(help="Another seed is another world.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed is another world.")] = 0,
     repurchase: Annotated[
         float, typer.Option(help="How often users take again what they already have.")
     ] = 0.0,
@@ -87,8 +83,8 @@ def fit(
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder for the artifact. Run again to resume.")],
     recipe: Annotated[
-        str, typer.Option(help="A recipe's name, or a YAML file; see docs/recipes.md.")
-    ] = "late++",
+        str | None, typer.Option(help="A recipe's name, or a YAML file [default: late++].")
+    ] = None,
     setting: Setting = [],  # noqa: B006
     final: Annotated[
         bool, typer.Option("--final", help="Afterwards train on everything, for serving.")
@@ -98,7 +94,7 @@ def fit(
     ] = None,
     column: Column = [],  # noqa: B006
     text_column: TextColumn = [],  # noqa: B006
-    threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Train a recommender, measure it, save it, and write its report page."""
@@ -108,13 +104,13 @@ def fit(
 
     _threads(threads)
     before = Recommender.load(start) if start else None
-    # A run that continues keeps the recipe it was made with, unless settings say otherwise.
-    chosen = (before.recipe if before else Recipe.named(recipe)).override(setting)
+    if before and recipe:
+        raise RequestError("fit: --from keeps the artifact's recipe, expected no --recipe")
+    chosen = (before.recipe if before else Recipe.named(recipe or "late++")).override(setting)
     made = Recommender.fit(
         _read(data, column, text_column), chosen, out=out, final=final, start=before
     )
     table = report_run(made, out / "report.html")
-    say(f"report: {out / 'report.html'}")
     _print(table.to_dict() if as_json else table.to_text(), as_json)
 
 
@@ -128,7 +124,7 @@ def evaluate(
         bool, typer.Option("--baselines", help="Also train and measure popularity, kNN, SASRec.")
     ] = False,
     exclude_seen: Seen = False,
-    threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Measure a saved recommender on its test cases, with 95% intervals over users."""
@@ -166,8 +162,11 @@ def recommend(
 
     recommender = Recommender.load(run)
     if all_users:
-        if out is None or history is not None or user is not None:
-            raise RequestError("recommend: --all-users takes --out FILE.parquet, and no history")
+        if out is None or any((history, user, only, exclude)):
+            raise RequestError(
+                "recommend: --all-users takes --out FILE.parquet,"
+                " and no --history, --user, --only or --exclude"
+            )
         users = recommender.recommend_all(out, k, exclude_seen=exclude_seen)
         _print(
             {"users": users, "file": str(out)} if as_json else f"{users:,} users: {out}", as_json
@@ -215,11 +214,13 @@ def main() -> None:
     except MgrecError as error:
         say(f"error: {error}")
         sys.exit(2)
-    except KeyboardInterrupt:
-        say("interrupted; the same command resumes from the last checkpoint")
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(0)
+    except OSError as error:
+        say(f"error: {error.filename or 'file'}: {error.strerror or error}")
+        sys.exit(2)
+    except SystemExit as stop:
+        if stop.code == 130:  # typer's word for Ctrl-C
+            say("interrupted; a fit resumes from its last checkpoint when it is called again")
+        raise
 
 
 def _read(path: Path, columns: list[str], text_columns: list[str]) -> Any:

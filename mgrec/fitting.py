@@ -171,8 +171,9 @@ def aligns(recipe: Recipe) -> bool:
 
 def best_epoch(done: Progress) -> int:
     """Return how many epochs the kept weights were trained for."""
-    scored = [(entry["NDCG@10"], entry["epoch"]) for entry in done.curve if "NDCG@10" in entry]
-    return int(max(scored)[1]) if scored else done.epoch
+    scored = [entry for entry in done.curve if "NDCG@10" in entry]
+    # The first of equals, as training keeps it.
+    return int(max(scored, key=lambda e: e["NDCG@10"])["epoch"]) if scored else done.epoch
 
 
 def sampled(cases: Cases, recipe: Recipe) -> Cases:

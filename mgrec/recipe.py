@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -39,6 +39,16 @@ class ContentConfig(Config):
         return self.sources.get(modality, self.source)
 
 
+Size = Annotated[int, Field(ge=1, le=65535)] | Literal["auto"]
+
+
+class BlockSizes(Config):
+    """One modality's own codebooks; what is None is as for all."""
+
+    levels: int | None = Field(None, ge=1, le=16)
+    size: Size | None = None
+
+
 class QuantiserConfig(Config):
     """How embeddings become codes, level by level.
 
@@ -48,19 +58,19 @@ class QuantiserConfig(Config):
 
     kind: Literal["residual_kmeans", "rqvae"] = "residual_kmeans"
     levels: int = Field(3, ge=1, le=16)
-    size: int | Literal["auto"] = 256
+    size: Size = 256
     iterations: int = Field(25, ge=1)  # of k-means; epochs of RQ-VAE
     pca: int = Field(0, ge=0)  # principal components kept before quantising; 0 keeps all
-    per_modality: dict[str, dict[str, int]] = {}  # {image: {levels: 2, size: 64}}
+    per_modality: dict[str, BlockSizes] = {}  # {image: {levels: 2, size: 64}}
 
     def levels_of(self, modality: str) -> int:
-        return int(self.per_modality.get(modality, {}).get("levels", self.levels))
+        return self.per_modality.get(modality, BlockSizes()).levels or self.levels
 
     def size_of(self, modality: str, items: int) -> int:
-        size = self.per_modality.get(modality, {}).get("size", self.size)
+        size = self.per_modality.get(modality, BlockSizes()).size or self.size
         if size == "auto":
-            return int(min(256, max(16, 2 ** int(max(items, 1) ** 0.5).bit_length())))
-        return int(size)
+            return min(256, max(16, 2 ** int(max(items, 1) ** 0.5).bit_length()))
+        return size
 
 
 class IdsConfig(Config):
@@ -87,6 +97,8 @@ class IdsConfig(Config):
             raise ValueError(f"modalities: unimodal takes exactly one, found {self.modalities}")
         if self.target != "all" and self.target not in self.modalities:
             raise ValueError(f"target: expected 'all' or one of {self.modalities}")
+        if self.interleaved and self.transition_tokens:
+            raise ValueError("transition_tokens: interleaved levels have no blocks for them")
         if self.target != "all" and self.fusion == "early":
             raise ValueError("target: early fusion has one block only, so expected 'all'")
         return self
@@ -182,6 +194,22 @@ class Recipe(Config):
     search: SearchConfig = SearchConfig()
     split: SplitConfig = SplitConfig()
 
+    @model_validator(mode="after")
+    def _named_modalities(self) -> Recipe:
+        """A misspelt name would otherwise do nothing, and a control that does nothing misleads."""
+        named = {
+            "content.shuffle": self.content.shuffle,
+            "content.sources": self.content.sources,
+            "quantiser.per_modality": [m for m in self.quantiser.per_modality if m != "fused"],
+            "model.experts": [name for name in self.model.experts if name != "id"],
+        }
+        for field, names in named.items():
+            for name in names:
+                if name not in self.ids.modalities:
+                    known = ", ".join(self.ids.modalities)
+                    raise ValueError(f"{field}: '{name}' is none of the recipe's ({known})")
+        return self
+
     @staticmethod
     def names() -> list[str]:
         """Return the recipes that come with the package."""
@@ -249,6 +277,8 @@ class Recipe(Config):
             place = values
             for parent in parents:
                 place = place.setdefault(parent, {})
+                if not isinstance(place, dict):
+                    raise RecipeError(f"setting '{setting}': '{parent}' has no fields of its own")
             try:
                 place[last] = yaml.safe_load(text)
             except yaml.YAMLError:

@@ -18,7 +18,7 @@ from mgrec.catalogue import Catalogue, build_catalogue
 from mgrec.data.dataset import Dataset
 from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Split, split
-from mgrec.errors import RequestError
+from mgrec.errors import RecipeError, RequestError
 from mgrec.fitting import Checkpoints, fit_model, refit_model
 from mgrec.ids.filters import Filter
 from mgrec.measure.evaluation import Evaluation, measure
@@ -67,7 +67,7 @@ class Recommender:
     def fit(
         cls,
         data: Dataset,
-        recipe: Recipe | str = "late++",
+        recipe: Recipe | str | None = None,
         *,
         out: Path | str | None = None,
         final: bool = False,
@@ -79,7 +79,7 @@ class Recommender:
         Parameters
         ----------
         data : catalogue and log
-        recipe : a recipe, or the name of one
+        recipe : a recipe, or the name of one; None is "late++", or that of `start`
         out : where the artifact is saved; checkpoints lie beside it until then, so that the same
             call resumes a run that was killed. Without it nothing is written.
         final : after the usual run has chosen the number of epochs and measured, train anew on
@@ -92,7 +92,11 @@ class Recommender:
         RecipeError, DataError, ArtifactError
             If recipe, data or output folder do not fit.
         """
+        if recipe is None:
+            recipe = start.recipe if start else "late++"
         recipe = Recipe.named(recipe) if isinstance(recipe, str) else recipe
+        if start is not None:
+            _check_continues(recipe, start.recipe)
         place = None if out is None else Path(out)
         if place is not None:
             artifact.check_place(place)
@@ -113,7 +117,7 @@ class Recommender:
         )
         if len(parts.test):
             made.facts["test"] = made.evaluate().to_dict()
-        if final:
+        if final and parts.train is not users.log:
             refitted = refit_model(catalogue, users.log, recipe, saves, before, fitted)
             made = replace(
                 made,
@@ -155,18 +159,20 @@ class Recommender:
             If k is below 1, or there is not exactly one of history and user.
         """
         _check_k(k)
+        if isinstance(history, str):
+            raise RequestError(f"history: expected a list of item ids, found the text {history!r}")
         if (history is None) == (user is None):
             raise RequestError("recommend: expected either a history or a user, and not both")
         row, reason = self._history(history, user)
         keep = self._allowed(only, exclude)
         if exclude_seen and len(row):
             keep[row] = False
-        if not len(row):
-            return self._popular(k, keep, reason)
-        allow = Filter.of(self.model.trie, torch.from_numpy(keep)) if not keep.all() else None
         wanted = min(k, int(keep.sum()))
         if not wanted:
             return Recommendations((), len(row), "no item of the catalogue is allowed")
+        if not len(row):
+            return self._popular(k, keep, reason)
+        allow = Filter.of(self.model.trie, torch.from_numpy(keep)) if not keep.all() else None
         found, scores = top(
             self.model, Sequences.of([row]), wanted, self._beams(wanted), lambda rows: allow
         )
@@ -189,6 +195,7 @@ class Recommender:
         from mgrec.batches import parquet_of
 
         _check_k(k)
+        k = min(k, self.catalogue.n_items)
         ids = self.catalogue.items["item_id"]
 
         def parts() -> Iterable[pl.DataFrame]:
@@ -212,6 +219,11 @@ class Recommender:
 
     # ---------------------------------------------------------------- measuring
 
+    @property
+    def final(self) -> bool:
+        """Whether it was trained on everything, the test cases included."""
+        return "final" in self.facts
+
     def split(self) -> Split:
         """Return what was trained on and what was held out."""
         return split(self.users, self.recipe.split)
@@ -232,6 +244,11 @@ class Recommender:
         parts = self.split()
         if not len(parts.test):
             raise RequestError("evaluate: nothing was held out, expected a split other than 'none'")
+        if self.final:
+            raise RequestError(
+                "evaluate: this artifact was trained on the test cases too (--final); what was"
+                " measured before that is in its run.json, under 'test'"
+            )
         found = self.top(parts.test.history, 20, exclude_seen)
         return measure(found, parts, self.catalogue.n_items, self.catalogue.present())
 
@@ -321,7 +338,10 @@ class Recommender:
             row = self.users.row(user)
             if row is None:
                 return np.empty(0, np.int64), f"user {user!r} is unknown: popular items"
-            return self.users.log[row].astype(np.int64), "generated from the user's log"
+            found = self.users.log[row].astype(np.int64)
+            if not len(found):
+                return found, f"no item of user {user!r} is in the catalogue: popular items"
+            return found, "generated from the user's log"
         found = self.catalogue.index_of(history)
         known = found[found >= 0]
         if not len(history):
@@ -356,3 +376,19 @@ class Recommender:
 def _check_k(k: int) -> None:
     if k < 1:
         raise RequestError(f"k: expected at least 1, found {k}")
+
+
+def _check_continues(recipe: Recipe, before: Recipe) -> None:
+    """Refuse a recipe under which an artifact's codes and weights would be others."""
+    free = {"dropout": before.model.dropout}
+    kept = {"model": (recipe.model.model_copy(update=free), before.model)}
+    kept |= {
+        stage: (getattr(recipe, stage), getattr(before, stage))
+        for stage in ("content", "quantiser", "ids")
+    }
+    for stage, (wanted, found) in kept.items():
+        if wanted != found:
+            raise RecipeError(
+                f"{stage}: found other values than the artifact's, expected the same: a run that"
+                " continues keeps its items, codes and weights"
+            )

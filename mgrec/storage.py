@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from mgrec.artifact import Contents
 from mgrec.catalogue import Catalogue
@@ -94,7 +95,7 @@ def recommender_of(contents: Contents) -> Recommender:
     model.load_state_dict(contents.tensors["model"])
     table = contents.tables["users"]
     log = _sequences(table["items"])
-    times = table["times"].explode().to_numpy() if "times" in table.columns else None
+    times = _flat(table["times"]) if "times" in table.columns else None
     return Recommender(
         recipe=contents.recipe,
         catalogue=catalogue,
@@ -119,6 +120,10 @@ def _lists(log: Sequences, values: Any) -> pl.Series:
 def _sequences(lists: pl.Series) -> Sequences:
     """Turn one list a user back into rows."""
     lengths = lists.list.len().to_numpy().astype(np.int64)
-    flat = lists.filter(pl.Series(lengths > 0)).explode().to_numpy()
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return Sequences(offsets, flat.astype(np.int32))
+    return Sequences(offsets, _flat(lists).astype(np.int32))
+
+
+def _flat(lists: pl.Series) -> NDArray[np.int64]:
+    """Return all values, one list after the other; an empty list adds none."""
+    return lists.filter(lists.list.len() > 0).explode().to_numpy()

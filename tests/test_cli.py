@@ -139,6 +139,16 @@ def test_help_is_there_for_every_verb(run):
         (["inspect", "RUN", "--prefix", "x"], "expected at most"),
         (["inspect", "RUN", "--item", "no-such"], "not in the catalogue"),
         (["evaluate", "TMP/nothing"], "nothing there"),
+        (
+            ["fit", "SHOP", "--out", "TMP/x", "-s", "content.shuffle=[images]"],
+            "'images' is none of",
+        ),
+        (["fit", "SHOP", "--out", "TMP/x", "-s", "model.experts=[foo]"], "'foo' is none of"),
+        (["fit", "SHOP", "--out", "TMP/x", "-s", "quantiser.size=0"], "quantiser.size"),
+        (["fit", "SHOP", "--out", "TMP/x", "--from", "RUN", "--recipe", "text"], "no --recipe"),
+        (["recommend", "RUN", "--all-users", "--out", "TMP/a", "--only", "x"], "--only"),
+        (["recommend", "RUN", "--all-users", "--out", "TMP"], "error: "),
+        (["inspect", "RUN", "--prefix", "9" * 30], "expected at most"),
     ],
 )
 def test_what_is_refused_is_one_line_and_a_status(

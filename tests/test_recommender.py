@@ -108,6 +108,7 @@ def test_unknown_items_of_a_history_are_passed_over_aloud(trained, data):
         ({"history": [], "k": 0}, "k: expected at least 1, found 0"),
         ({"user": "u", "k": -3}, "found -3"),
         ({}, "either a history or a user"),
+        ({"history": "sku-1"}, "expected a list of item ids"),
         ({"history": [], "user": "u"}, "not both"),
     ],
 )
@@ -121,6 +122,8 @@ def test_final_trains_on_everything_and_keeps_the_measured_figures(data, tiny):
     final = Recommender.fit(data, tiny(), final=True)
     assert final.counts.sum() == len(data.log.items) > usual.counts.sum()
     assert final.facts["test"] == usual.facts["test"]
+    with pytest.raises(RequestError, match="trained on the test cases too"):
+        final.evaluate()
     differs = final.model.tokens.weight != usual.model.tokens.weight
     assert bool(differs.any())
 
@@ -141,6 +144,14 @@ def test_a_run_continues_on_new_logs_with_its_own_catalogue(trained, world, data
     assert len(made.users) == 60
     assert not bool((made.model.tokens.weight == trained.model.tokens.weight).all())
     assert made.recommend(user=data.users[3]).generated
+    empty = made.recommend(user="u000" if len(made.users.log[0]) == 0 else made.users.ids[-1])
+    assert empty.generated or "no item of user" in empty.reason
+
+
+@pytest.mark.parametrize("setting", ["model.dim=32", "ids.fusion=late", "quantiser.levels=3"])
+def test_a_run_that_continues_keeps_codes_and_weights(trained, data, setting):
+    with pytest.raises(RecipeError, match="a run that continues keeps"):
+        Recommender.fit(data, trained.recipe.override([setting]), start=trained)
 
 
 def test_global_time_is_measured_too(data, tiny, tmp_path):

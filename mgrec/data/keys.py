@@ -13,6 +13,8 @@ def key(value: object, dtype: pl.DataType) -> object:
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | str | np.integer):
         return None
     plain = int(value) if isinstance(value, np.integer) else value
+    if isinstance(plain, int) and dtype == pl.Int64 and not -(2**63) <= plain < 2**63:
+        return None
     if isinstance(plain, int) and dtype == pl.String:
         return str(plain)
     if isinstance(plain, str) and dtype == pl.Int64:

@@ -148,14 +148,6 @@ class Trie:
         first = self.levels[len(prefix) - 1].first
         return self.item_of_leaf[int(first[node]) : int(first[node + 1])].long()
 
-    def to(self, device: torch.device | str) -> Trie:
-        """Return the trie on a device."""
-        levels = tuple(
-            Level(at.code.to(device), at.start.to(device), at.first.to(device))
-            for at in self.levels
-        )
-        return Trie(levels, self.item_of_leaf.to(device), self.leaf_of_item.to(device))
-
 
 def _int32(values: NDArray[np.integer]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, np.int32))

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mgrec.data.splits import Split
+from mgrec.errors import RequestError
 from mgrec.measure.intervals import Interval, Paired, paired
 from mgrec.measure.metrics import metric, ranks_of, with_intervals
 from mgrec.measure.slices import slices
@@ -46,14 +47,14 @@ class Evaluation:
 
         Raises
         ------
-        ValueError
+        RequestError
             If the cases differ.
         """
         same = np.array_equal(self.users, other.users) and np.array_equal(
             self.targets, other.targets
         )
         if not same:
-            raise ValueError("evaluations: expected the same users and targets in both")
+            raise RequestError("evaluations: expected the same users and targets in both")
         rows = np.ones(len(self.ranks), bool) if part is None else self.slices[part]
         return paired(metric(self.ranks[rows], name), metric(other.ranks[rows], name))
 

@@ -136,7 +136,7 @@ def _named(recommender: Recommender, rows: np.ndarray) -> list[Named]:
 
 def _codes(prefix: str, most: int) -> tuple[int, ...]:
     parts = prefix.replace(",", " ").split()
-    if not all(part.isdecimal() for part in parts) or len(parts) > most:
+    if not all(part.isdecimal() and len(part) < 10 for part in parts) or len(parts) > most:
         raise RequestError(f"prefix '{prefix}': expected at most {most} codes, such as \"12 7\"")
     return tuple(map(int, parts))
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Split
+from mgrec.errors import RequestError
 from mgrec.measure.evaluation import Evaluation, measure
 from mgrec.measure.intervals import Paired
 from mgrec.recommender import Recommender
@@ -78,6 +79,10 @@ def evaluation_table(
     exclude_seen: bool = False,
 ) -> Table:
     """Measure a recommender, and what it is to be compared with, on its test cases."""
+    if other is not None and not _comparable(made, other):
+        raise RequestError(
+            "evaluate: the other run has other items or users, expected one on the same data"
+        )
     parts = made.split()
     ours = made.evaluate(exclude_seen=exclude_seen)
     rows = [row(made.recipe.name, "model", ours)]
@@ -94,6 +99,11 @@ def evaluation_table(
         rows += [row(name, "baseline", evaluation) for name, evaluation in found.items()]
         notes += [compared(f"minus {name}", ours, theirs) for name, theirs in found.items()]
     return Table(tuple(rows), protocol(made, exclude_seen), tuple(notes))
+
+
+def _comparable(one: Recommender, other: Recommender) -> bool:
+    same_items = one.catalogue.items["item_id"].equals(other.catalogue.items["item_id"])
+    return same_items and one.users.ids.equals(other.users.ids)
 
 
 def sliced(found: Evaluation) -> list[str]:

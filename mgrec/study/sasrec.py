@@ -113,7 +113,7 @@ def fit_sasrec(
         config,
         epochs=config.epochs,
         seed=seed,
-        evaluate=evaluate,
+        evaluate=evaluate if len(validation) else None,
         checkpoint=checkpoint("sasrec"),
     )
     return model.eval()

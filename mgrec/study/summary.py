@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mgrec.data.splits import Split
+from mgrec.errors import MissingExtra
 from mgrec.ids.semantic_ids import SemanticIds
 from mgrec.measure.evaluation import Evaluation
+from mgrec.measure.intervals import Interval
 from mgrec.measure.slices import MEANING
+from mgrec.progress import say
 from mgrec.recommender import Recommender
 from mgrec.study.listing import titles
 from mgrec.study.report import (
@@ -40,8 +43,15 @@ def report_run(made: Recommender, path: Path) -> Table:
     parts = made.split()
     if not len(parts.test):
         rows: tuple[Row, ...] = ()
-        write_report(path, summary(made, parts, rows, {}, "Nothing was held out of training."))
+        page = summary(made, parts, rows, {}, "Nothing was held out of training.")
+        _write(path, page)
         return Table(rows, "Nothing was held out, so nothing was measured.")
+    if made.final:
+        kept = {n: Interval(**v) for n, v in made.facts["test"]["metrics"].items()}
+        rows = (Row(made.recipe.name, "model", kept, "before it was trained on everything"),)
+        words = "Measured before the model was trained on everything, the test cases included."
+        _write(path, summary(made, parts, rows, {}, words))
+        return Table(rows, protocol(made, False), (words,))
     ours = made.evaluate()
     found = baselines(made, parts, trained=False)
     rows = (
@@ -49,11 +59,18 @@ def report_run(made: Recommender, path: Path) -> Table:
         *(row(name, "baseline", evaluation) for name, evaluation in found.items()),
     )
     notes = [compared(f"minus {name}", ours, theirs) for name, theirs in found.items()]
-    write_report(
-        path,
-        summary(made, parts, rows, {made.recipe.name: ours, **found}, verdict(made, ours, found)),
-    )
+    measured = {made.recipe.name: ours, **found}
+    _write(path, summary(made, parts, rows, measured, verdict(made, ours, found)))
     return Table(rows, protocol(made, False), tuple(notes))
+
+
+def _write(path: Path, page: Summary) -> None:
+    """Write the page; a run that lacks its packages still ends with its table."""
+    try:
+        write_report(path, page)
+        say(f"report: {path}")
+    except MissingExtra as missing:
+        say(f"no report page: {missing}")
 
 
 def verdict(made: Recommender, ours: Evaluation, others: dict[str, Evaluation]) -> str:
@@ -109,7 +126,7 @@ def summary(
         slices=_slices(measured),
         codebooks=tuple(_codebooks(made)),
         curves=tuple(_curves(made)),
-        users=tuple(_users(made, parts)) if len(parts.test) else (),
+        users=tuple(_users(made, parts)) if len(parts.test) and not made.final else (),
         warnings=tuple(made.facts.get("notes", ())),
         score="log probability" if made.model.experts is None else "weighted log probabilities",
         recipe=made.recipe.to_yaml(),

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mgrec.content.contracts import EncoderIdentity
+from mgrec.content.contracts import Content, EncoderIdentity
 from mgrec.content.encoders import embed
 from mgrec.content.shuffle import shuffled
 from mgrec.data.dataset import Dataset
@@ -90,40 +91,23 @@ def build_catalogue(data: Dataset, recipe: Recipe, cache: Path | None = None) ->
     RecipeError
         If the recipe names a modality that the data lacks, or asks codes for early fusion.
     """
-    vectors: dict[str, Embeddings] = {}
-    scalers: dict[str, Standardiser] = {}
     codes: dict[str, Codes] = {}
-    quantisers: dict[str, Quantiser] = {}
-    encoders: dict[str, EncoderIdentity] = {}
-    problems: list[str] = []
+    raw: dict[str, Embeddings] = {}
+    encoded: dict[str, Content] = {}
     for modality in recipe.ids.modalities:
         source = _source(data, modality, recipe)
         if source == "codes":
-            codes[modality] = data.codes[modality]
-            if modality in recipe.content.shuffle:
-                codes[modality] = shuffled(codes[modality], recipe.seed)
-            continue
-        if source == "encode":
-            content = embed(data, modality, recipe.content, cache, seed=recipe.seed)
-            raw, encoders[modality] = content.embeddings, content.encoder
-            problems += content.problems
+            codes[modality] = _ready(data.codes[modality], modality, recipe)
+        elif source == "embeddings":
+            raw[modality] = _ready(data.embeddings[modality], modality, recipe)
         else:
-            raw = data.embeddings[modality]
-            if modality in recipe.content.shuffle:
-                raw = shuffled(raw, recipe.seed)
-        scalers[modality] = Standardiser.fit(raw, pca=recipe.quantiser.pca)
-        vectors[modality] = scalers[modality].apply(raw)
+            encoded[modality] = embed(data, modality, recipe.content, cache, seed=recipe.seed)
+            raw[modality] = encoded[modality].embeddings
 
-    layout = recipe.ids
-    if recipe.ids.fusion == "early":
-        if codes:
-            raise RecipeError(
-                f"ids.fusion: early fusion needs embeddings, found codes only of {', '.join(codes)}"
-            )
-        blocks = {FUSED: fused(vectors)}
-        layout = IdsConfig(fusion="unimodal", modalities=(FUSED,))
-    else:
-        blocks = dict(vectors)
+    scalers = {name: Standardiser.fit(e, pca=recipe.quantiser.pca) for name, e in raw.items()}
+    vectors = {name: scalers[name].apply(e) for name, e in raw.items()}
+    blocks, layout = _blocks(vectors, codes, recipe.ids)
+    quantisers: dict[str, Quantiser] = {}
     for name, block in blocks.items():
         quantisers[name] = fit_quantiser(block, recipe.quantiser, name, recipe.seed)
         codes[name] = quantisers[name].encode(block)
@@ -134,16 +118,37 @@ def build_catalogue(data: Dataset, recipe: Recipe, cache: Path | None = None) ->
         scalers=scalers,
         codes={name: codes[name] for name in layout.modalities},
         quantisers=quantisers,
-        encoders=encoders,
+        encoders={name: content.encoder for name, content in encoded.items()},
         ids=build(codes, layout),
-        problems=tuple(problems),
+        problems=tuple(line for content in encoded.values() for line in content.problems),
     )
-    for line in (
-        *catalogue.problems,
-        *(h for b in catalogue.codes for h in catalogue.health_of(b)),
-    ):
+    for line in catalogue.problems:
         say(line)
+    for name in catalogue.codes:
+        for line in catalogue.health_of(name):
+            say(line)
     return catalogue
+
+
+Feature = TypeVar("Feature", Embeddings, Codes)
+
+
+def _ready(feature: Feature, modality: str, recipe: Recipe) -> Feature:
+    """Return ready-made content as it is, or permuted between items as a negative control."""
+    return shuffled(feature, recipe.seed) if modality in recipe.content.shuffle else feature
+
+
+def _blocks(
+    vectors: dict[str, Embeddings], codes: dict[str, Codes], layout: IdsConfig
+) -> tuple[dict[str, Embeddings], IdsConfig]:
+    """Return what is still to be quantised, and the layout of the blocks that come of it."""
+    if layout.fusion != "early":
+        return vectors, layout
+    if codes:
+        raise RecipeError(
+            f"ids.fusion: early fusion needs embeddings, found codes only of {', '.join(codes)}"
+        )
+    return {FUSED: fused(vectors)}, IdsConfig(fusion="unimodal", modalities=(FUSED,))
 
 
 def _source(data: Dataset, modality: str, recipe: Recipe) -> str:

@@ -83,7 +83,7 @@ def fit(
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder for the artifact. Run again to resume.")],
     recipe: Annotated[
-        str | None, typer.Option(help="A recipe's name, or a YAML file [default: late++].")
+        str | None, typer.Option(help="A recipe's name, or a YAML file; late++ if none is named.")
     ] = None,
     setting: Setting = [],  # noqa: B006
     final: Annotated[

@@ -6,9 +6,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
 import torch
+from hypothesis import settings
 
 from mgrec import Recipe, Recommender
 from mgrec.data.worlds import make_world
+
+# The same examples in every run.
+settings.register_profile("fixed", derandomize=True)
+settings.load_profile("fixed")
 
 TINY = [
     "model.dim=16",

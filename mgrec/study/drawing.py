@@ -103,7 +103,7 @@ def ticks_around(low: float, high: float) -> list[float]:
 
 def _step(low: float, high: float) -> float:
     """Return 1, 2 or 5 times a power of ten, about a quarter of the span."""
-    quarter = (high - low or abs(high) or 1.0) / 4
+    quarter = max((high - low or abs(high) or 1.0) / 4, 1e-300)  # below lie no normal numbers
     unit = 10.0 ** math.floor(math.log10(quarter))
     return next(unit * m for m in (1, 2, 5, 10) if unit * m >= quarter * 0.999)
 

@@ -11,8 +11,10 @@ from mgrec.ids.semantic_ids import BASE
 from mgrec.model.training import precision
 from mgrec.recipe import Recipe
 
-OVERHEAD = 2.5  # measured: a training step's time over that of its matrix products alone
-EPOCHS = 25  # measured: where selection on validation usually stops
+# A step's time over that of its matrix products at full speed: Beauty and Instruments took 21 s an
+# epoch on one busy core, see docs/results.md.
+OVERHEAD = 6.0
+EPOCHS = 25  # a middling run: selection on validation stops some sooner, some at the recipe's end
 ENCODED = {"text": 45.0, "image": 35.0}  # items a second and two cores, packaged encoders
 
 

@@ -189,7 +189,7 @@ def selection(model: Generator, validation: Cases, recipe: Recipe) -> Evaluate:
 
     def evaluate() -> dict[str, float]:
         begun = time.monotonic()
-        found, _ = top(model, sample.history, 10, recipe.search.validation_beams)
+        found, _ = top(model, sample.history, 10, recipe.search.validation_beams, recipe.search)
         ranks = ranks_of(found, sample.targets)
         scores = {name: float(metric(ranks, name).mean()) for name in ("NDCG@10", "Recall@10")}
         return scores | {"evaluation_seconds": time.monotonic() - begun}

@@ -164,6 +164,9 @@ class SearchConfig(Config):
 
     beams: int = Field(50, ge=1)
     validation_beams: int = Field(20, ge=1)
+    memory: int = Field(512, ge=16)  # MiB that a batch of histories may take
+    # bfloat16 is for bulk: its rounding depends on the batch, so that near scores may change place.
+    precision: Literal["float32", "bfloat16"] = "float32"
 
 
 class SplitConfig(Config):

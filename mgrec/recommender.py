@@ -25,7 +25,7 @@ from mgrec.measure.evaluation import Evaluation, measure
 from mgrec.model.generator import Generator
 from mgrec.progress import bar, say
 from mgrec.recipe import Recipe
-from mgrec.search.ranking import top
+from mgrec.search.ranking import Plan, plan, top
 from mgrec.users import Users, users_of
 
 ItemId = int | str
@@ -174,7 +174,12 @@ class Recommender:
             return self._popular(k, keep, reason)
         allow = Filter.of(self.model.trie, torch.from_numpy(keep)) if not keep.all() else None
         found, scores = top(
-            self.model, Sequences.of([row]), wanted, self._beams(wanted), lambda rows: allow
+            self.model,
+            Sequences.of([row]),
+            wanted,
+            self._beams(wanted),
+            self.recipe.search,
+            lambda rows: allow,
         )
         return Recommendations(self._named(found[0], scores[0]), len(row), reason)
 
@@ -197,6 +202,7 @@ class Recommender:
         _check_k(k)
         k = min(k, self.catalogue.n_items)
         ids = self.catalogue.items["item_id"]
+        say(f"ranking {len(self.users):,} users: {self.plan(k)}")
 
         def parts() -> Iterable[pl.DataFrame]:
             with bar("recommend", len(self.users), "users") as shown:
@@ -249,6 +255,7 @@ class Recommender:
                 "evaluate: this artifact was trained on the test cases too (--final); what was"
                 " measured before that is in its run.json, under 'test'"
             )
+        say(f"ranking {len(parts.test):,} test cases: {self.plan(20)}")
         found = self.top(parts.test.history, 20, exclude_seen)
         return measure(found, parts, self.catalogue.n_items, self.catalogue.present())
 
@@ -282,6 +289,10 @@ class Recommender:
 
     # ---------------------------------------------------------------- inside
 
+    def plan(self, k: int) -> Plan:
+        """Return how many users are ranked at once, and the memory that it is predicted to take."""
+        return plan(self.model, self._beams(k), self.recipe.search)
+
     def _beams(self, k: int) -> int:
         return max(self.recipe.search.beams, k)
 
@@ -311,6 +322,7 @@ class Recommender:
                 given,
                 wanted,
                 self._beams(wanted),
+                self.recipe.search,
                 unseen if exclude_seen else lambda rows: None,
             )
             items[known, :wanted], scores[known, :wanted] = found

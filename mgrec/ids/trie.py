@@ -123,6 +123,11 @@ class Trie:
         found = torch.searchsorted(self.levels[level].first, leaf.contiguous(), right=True)
         return found - 1
 
+    def leaves_of(self, level: int, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return int64 [...] twice: each node's first leaf, and the one behind its last."""
+        first = self.levels[level].first
+        return first[nodes].long(), first[nodes + 1].long()
+
     @cached_property
     def decided(self) -> Tensor:
         """int64 [items]: how many codes it takes until one item is left, at least 1."""

@@ -128,7 +128,9 @@ class Alignment(nn.Module):
             slot = model.ids.slots[place]
             head = model.head[slot.first : slot.first + slot.size]
             logits = exact_product(states[:, at], head)
-            loss = loss + F.cross_entropy(logits, model.token_table[items, place] - slot.first)
+            loss = loss + F.cross_entropy(
+                logits, model.token_table[items, place].long() - slot.first
+            )
         return loss / length
 
     def _generates(self, modality: str) -> bool:

@@ -54,12 +54,13 @@ class DecodeState:
 
     context: Context
     cross: list[Tensor] = field(default_factory=list)  # a layer: [2, users, heads, m, head_dim]
-    history: list[list[Tensor]] = field(default_factory=list)  # step, layer: [rows, 2, H, head_dim]
-    ancestors: list[Tensor] = field(default_factory=list)  # step: int64 [rows now]
+    history: list[list[Tensor]] = field(default_factory=list)  # step, layer: [rows, 2 * inner]
+    ancestors: list[Tensor] = field(default_factory=list)  # step before the present: int64 [rows]
 
     def follow(self, parents: Tensor) -> None:
         """Make the present rows the children of ``parents``, int64 [new rows]."""
         self.ancestors = [rows[parents] for rows in self.ancestors]
+        self.ancestors.append(parents)
 
 
 class TokenDecoder(nn.Module):
@@ -143,37 +144,40 @@ class TokenDecoder(nn.Module):
         if self.places is not None:
             x = x + self.places[at]
         bias = None if self.relative is None else self.relative(1, at + 1)[:, 0]  # [heads, at + 1]
-        own = torch.arange(len(x), device=x.device)
-        state.ancestors.append(own)
         state.history.append([])
         for layer, block in enumerate(self.layers):
             y = block.norm(x)
-            pair = block.attention.keys_values(y[:, None]).squeeze(-2).movedim(0, 1)
-            state.history[at].append(pair)
-            queries = block.attention.queries(y[:, None]).squeeze(-2)
-            mixed = self._attend(state, layer, queries, bias, block.attention.scale)
-            x = x + block.attention.out(mixed)
+            state.history[at].append(block.attention.key_value(y))
+            queries = block.attention.query(y)
+            x = x + block.attention.out(self._attend(state, layer, queries, bias, block))
             if state.cross:
                 x = self._look(block, state.cross[layer], state.context.mask, x, users)
             x = block.feed(x)
         return self.norm(x)
 
     def _attend(
-        self, state: DecodeState, layer: int, queries: Tensor, bias: Tensor | None, scale: float
+        self, state: DecodeState, layer: int, queries: Tensor, bias: Tensor | None, block: Block
     ) -> Tensor:
-        """Attend from [rows, heads, head_dim] to each row's own ancestors; [rows, inner]."""
+        """Attend from queries [rows, inner] to each row's own ancestors; [rows, inner]."""
+        inner, heads = queries.shape[1], (block.attention.heads, block.attention.head_dim)
+        own = state.history[-1][layer]
         if len(state.history) == 1:  # one key only: attention is its value
-            return state.history[0][layer][:, 1].flatten(1)
+            return own[:, inner:]
         seen = [
-            layers[layer][rows] for layers, rows in zip(state.history, state.ancestors, strict=True)
+            layers[layer].index_select(0, rows)
+            for layers, rows in zip(state.history, state.ancestors, strict=False)
         ]
-        scores = torch.stack([(queries * pair[:, 0]).sum(-1) for pair in seen], -1) * scale
+        seen.append(own)
+        queries = queries.unflatten(1, heads) * block.attention.scale
+        scores = [(queries * pair[:, :inner].unflatten(1, heads)).sum(-1) for pair in seen]
+        stacked = torch.stack(scores, -1).float()  # [rows, heads, steps]
         if bias is not None:
-            scores = scores + bias
-        weights = scores.float().softmax(-1).to(queries.dtype)  # [rows, heads, steps]
-        mixed = weights[..., :1] * seen[0][:, 1]
+            stacked = stacked + bias
+        weights = stacked.softmax(-1).to(queries.dtype)
+        mixed = weights[..., :1] * seen[0][:, inner:].unflatten(1, heads)
         for step in range(1, len(seen)):
-            mixed = mixed + weights[..., step : step + 1] * seen[step][:, 1]
+            values = seen[step][:, inner:].unflatten(1, heads)
+            mixed.addcmul_(weights[..., step : step + 1], values)
         return mixed.flatten(1)
 
     def _look(

@@ -39,7 +39,7 @@ class Generator(nn.Module):
         if paper and config.experts:
             raise RecipeError("model.experts: only for family 'default', found family 'paper'")
         self.config, self.ids, self.trie = config, ids, Trie.of(ids)
-        self.register_buffer("token_table", torch.from_numpy(ids.tokens).long(), persistent=False)
+        self.register_buffer("token_table", torch.from_numpy(ids.tokens), persistent=False)
         self._targets = list(ids.target)
         self.tokens = nn.Embedding(ids.vocabulary, config.dim, padding_idx=PAD)
         with torch.no_grad():

@@ -116,7 +116,7 @@ class Block(nn.Module):
         self.feed_norm = nn.RMSNorm(dim, eps=1e-6)
         self.widen = nn.Linear(dim, hidden, bias=False)
         self.narrow = nn.Linear(hidden, dim, bias=False)
-        self.activation = F.relu if t5 else F.gelu
+        self.activation = F.relu_ if t5 else F.gelu
         with torch.no_grad():
             self.widen.weight.normal_(std=dim**-0.5)
             self.narrow.weight.normal_(std=hidden**-0.5)

@@ -51,7 +51,7 @@ def beam_search(
         grown = torch.full((users, width, most), float("-inf"), device=device)
         grown[..., 0] = score.masked_fill(found < 0, float("-inf"))
         grown[row_user, row_slot] = step
-        score, best = _top(grown.flatten(1), beams)
+        score, best = best_of(grown.flatten(1), beams)
         parent, child = best // most, best % most
 
         row_of = torch.zeros(users, width, dtype=torch.int64, device=device)
@@ -59,11 +59,11 @@ def beam_search(
         parent_row = row_of.gather(1, parent)
         found = found.gather(1, parent)
         node = nodes[parent_row, child]
+        leaf, behind = trie.leaves_of(level, node)
         ended = torch.full_like(found, level == trie.depth - 1, dtype=torch.bool)
         if model.legal:
-            ended |= trie.levels[level].leaves[node] == 1
+            ended |= behind - leaf == 1
         ended &= (found < 0) & (score > float("-inf"))
-        leaf = trie.levels[level].first[node].long()
         found = torch.where(ended, trie.item_of_leaf[leaf].long(), found)
 
         growing = (found < 0) & (score > float("-inf"))
@@ -75,10 +75,14 @@ def beam_search(
     return found, score
 
 
-def _top(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def best_of(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return the k best of [rows, n] with their places, the earlier place first where they tie."""
-    values, places = scores.topk(min(k, scores.shape[1]), dim=1)
-    order = places.argsort(dim=1)
-    values, places = values.gather(1, order), places.gather(1, order)
-    order = values.argsort(dim=1, descending=True, stable=True)
-    return values.gather(1, order), places.gather(1, order)
+    k = min(k, scores.shape[1])
+    values, places = scores.topk(k, dim=1)
+    last = values[:, -1:]  # where more are as good as the last, `topk` takes any of them
+    torn = ((scores == last).sum(1) > (values == last).sum(1)) & (last[:, 0] > float("-inf"))
+    for row in torn.nonzero()[:, 0].tolist():
+        places[row] = scores[row].argsort(descending=True, stable=True)[:k]
+    places = places.sort(dim=1).values
+    values, order = scores.gather(1, places).sort(dim=1, descending=True, stable=True)
+    return values, places.gather(1, order)

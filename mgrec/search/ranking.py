@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,11 +12,11 @@ from numpy.typing import NDArray
 from mgrec.data.sequences import Sequences
 from mgrec.ids.filters import Filter
 from mgrec.model.generator import Generator
+from mgrec.recipe import SearchConfig
 from mgrec.search.rank import rank
 
-# Cells [users, beams, codes of the widest level] that one batch may hold; a cell costs about
-# 30 bytes at its peak, so that a batch stays within a few hundred MiB.
-CELLS = 4_000_000
+CELL = 64  # bytes a cell [beams, codes of the widest level] takes: scores, nodes, what is allowed
+CACHE = 1 << 21  # bytes of a decoder's widest layer that a processor's caches hold
 
 Allow = Callable[[NDArray[np.int64]], Filter | None]  # rows of the histories -> their filter
 
@@ -25,15 +26,58 @@ def everything(rows: NDArray[np.int64]) -> Filter | None:
     return None
 
 
-def batch_size(model: Generator, beams: int) -> int:
-    """Return how many users fit into one batch."""
-    widest = max(level.widest for level in model.trie.levels)
-    dense = 0 if model.experts is None else model.trie.n_items * len(model.experts.names)
-    return int(min(512, max(1, CELLS // max(beams * widest, dense))))
+@dataclass(frozen=True)
+class Plan:
+    """How many histories are ranked at once, and what that takes at its peak.
+
+    Attributes
+    ----------
+    users : in a batch
+    memory : bytes that a batch takes beside the model
+    """
+
+    users: int
+    memory: int
+
+    def __str__(self) -> str:
+        return f"{self.users} at a time, about {max(1, self.memory >> 20):,} MiB"
+
+
+def plan(model: Generator, beams: int, config: SearchConfig) -> Plan:
+    """Predict what a batch takes, and return the largest that fits; one user always may.
+
+    Beyond what fits into the processor's caches a larger batch gains nothing on a CPU.
+    """
+    each = _bytes_each(model, beams)
+    most = max(1, (config.memory << 20) // each)
+    if model.token_table.device.type == "cpu":
+        # Under the legal softmax most beams end after two levels or so: more of them are few rows.
+        rows = CACHE // (4 * model.config.hidden) * (4 if model.legal else 1)
+        most = min(most, max(1, rows // beams))
+    return Plan(most, most * each)
+
+
+def _bytes_each(model: Generator, beams: int) -> int:
+    """Return the bytes that one user takes at the peak of the search."""
+    trie, config = model.trie, model.config
+    cells = beams * max(level.widest for level in trie.levels)
+    logits = beams * (0 if model.legal else 2 * model.ids.vocabulary)
+    inner, slots = config.heads * config.head_dim, trie.depth
+    rows = beams * (4 * config.hidden + 2 * inner * (config.decoder_layers * slots + slots + 8))
+    tokens = config.history * (len(model.ids.slots) if config.family == "paper" else 1)
+    read = tokens * (2 * inner * (config.decoder_layers + 4) + 2 * config.hidden)
+    scores = config.heads * tokens * (tokens + beams)
+    experts = 0 if model.experts is None else trie.n_items * (2 + 2 * len(model.experts.names))
+    return CELL * cells + 4 * (logits + rows + read + scores + experts)
 
 
 def top(
-    model: Generator, histories: Sequences, k: int, beams: int, allow: Allow = everything
+    model: Generator,
+    histories: Sequences,
+    k: int,
+    beams: int,
+    config: SearchConfig,
+    allow: Allow = everything,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the k best items of every history.
 
@@ -50,13 +94,14 @@ def top(
     scores = np.full((len(histories), k), -np.inf, np.float32)
     recent = histories.last(model.config.history)
     order = np.argsort(recent.lengths, kind="stable")
-    size = batch_size(model, beams)
+    size = plan(model, max(beams, k), config).users
     device = model.token_table.device
+    coarse = config.precision == "bfloat16"
     model.eval()
     for at in range(0, len(order), size):
         rows = order[at : at + size]
         padded = torch.from_numpy(recent.select(rows).padded()).to(device)
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=coarse):
             found = rank(model, model.context(padded), k, beams, allow(rows))
         items[rows], scores[rows] = (part.cpu().numpy() for part in found)
     return items, scores

@@ -17,7 +17,7 @@ from mgrec.model.checkpoint import Checkpoint
 from mgrec.model.generator import Generator
 from mgrec.model.next_item import NextItem, bucketed, sliding, tiled
 from mgrec.model.training import train
-from mgrec.recipe import AlignmentConfig, TrainingConfig
+from mgrec.recipe import AlignmentConfig, SearchConfig, TrainingConfig
 from mgrec.search.ranking import top
 from tests.planted import FUSIONS, random_codes, tiny_generator, tiny_model, walks
 
@@ -43,7 +43,7 @@ def test_every_family_learns_which_item_follows(fusion, fields):
     model = tiny_generator(FUSIONS[fusion], items=40, **fields)
     train(NextItem(model, walks(40), TRAINING, seed=0), TRAINING, epochs=20, seed=0)
     histories = Sequences.of([[i, i + 1, i + 2] for i in range(30)])
-    found, _ = top(model, histories, 1, 10)
+    found, _ = top(model, histories, 1, 10, SearchConfig())
     assert (found[:, 0] == np.arange(30) + 3).mean() > 0.8
 
 

@@ -1,15 +1,23 @@
 """The beam against exact scoring, for every fusion, family and softmax."""
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis.extra.numpy import array_shapes, arrays
+from hypothesis.strategies import integers
 
 from mgrec.data.sequences import Sequences
 from mgrec.ids.filters import Filter
-from mgrec.search.beam import beam_search
+from mgrec.model.next_item import NextItem
+from mgrec.model.training import train
+from mgrec.recipe import SearchConfig, TrainingConfig
+from mgrec.search.beam import beam_search, best_of
 from mgrec.search.exact import score_catalogue
 from mgrec.search.rank import rank
-from mgrec.search.ranking import top
-from tests.planted import FUSIONS, tiny_generator
+from mgrec.search.ranking import plan, top
+from tests.planted import FUSIONS, tiny_generator, walks
+from tests.search import reference
 
 HISTORIES = torch.tensor([[3, 4, 5, 6], [150, 7, -1, -1], [9, -1, -1, -1]])
 KINDS = [("default", "legal"), ("default", "plain"), ("paper", "plain"), ("paper", "legal")]
@@ -82,9 +90,9 @@ def test_a_batch_ranks_as_each_row_alone(experts):
     torch.manual_seed(3)
     model = tiny_generator(experts=experts)
     histories = Sequences.of([[3, 4, 5], [7], [9, 150, 3, 4, 5, 6, 7, 8, 9, 10], [11, 12]])
-    items, scores = top(model, histories, 10, 20)
+    items, scores = top(model, histories, 10, 20, SearchConfig())
     for row, history in enumerate(histories):
-        alone, alone_scores = top(model, Sequences.of([history]), 10, 20)
+        alone, alone_scores = top(model, Sequences.of([history]), 10, 20, SearchConfig())
         assert (alone[0] == items[row]).all()
         assert abs(alone_scores[0] - scores[row]).max() < 1e-4
 
@@ -103,3 +111,63 @@ def test_experts_and_generator_add_up_over_every_candidate():
     items, scores = rank(model, context, 10, 20, Filter.of(model.trie, keep))
     expected = total.masked_fill(~keep, float("-inf")).sort(1, descending=True)
     assert (items == expected.indices[:, :10]).all()
+
+
+@pytest.fixture(scope="module", params=KINDS, ids="-".join)
+def learnt(request):
+    """A model that has learnt what follows what, so that its scores are far apart."""
+    family, softmax = request.param
+    torch.manual_seed(5)
+    model = tiny_generator(items=60, family=family, softmax=softmax, decoder_layers=2, dropout=0)
+    config = TrainingConfig(targets=64, learning_rate=1e-2, warmup=10, precision="float32")
+    train(NextItem(model, walks(60), config, 0), config, epochs=3, seed=0)
+    return model.eval()
+
+
+@pytest.mark.parametrize("beams", [2, 7])
+@pytest.mark.parametrize("share", [None, 0.3])
+def test_the_search_ranks_as_the_slow_and_obvious_one(learnt, beams, share):
+    histories = [[3, 4, 5, 6], [50, 7], [9]]
+    keep = torch.ones(60, dtype=torch.bool) if share is None else torch.rand(60) < share
+    allow = None if share is None else Filter.of(learnt.trie, keep)
+    found, scores = beam_search(
+        learnt, learnt.context(torch.from_numpy(Sequences.of(histories).padded())), beams, allow
+    )
+    for user, history in enumerate(histories):
+        kept = set(keep.nonzero()[:, 0].tolist())
+        wanted = reference.search(learnt, history, beams, kept)
+        n = len(wanted)
+        assert found[user, :n].tolist() == [item for item, _ in wanted]
+        expected = torch.tensor([score for _, score in wanted])
+        torch.testing.assert_close(scores[user, :n], expected, atol=2e-5, rtol=1e-5)
+        assert (found[user, n:] == -1).all()
+
+
+@given(
+    arrays(np.int8, array_shapes(min_dims=2, max_dims=2), elements=integers(0, 3)), integers(1, 6)
+)
+def test_equal_scores_stand_in_the_order_of_their_places(scores, k):
+    values, places = best_of(torch.from_numpy(scores).float(), k)
+    wanted = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    assert (places.numpy() == wanted).all()
+    assert (values.numpy() == np.take_along_axis(scores, wanted, 1)).all()
+
+
+def test_batches_keep_to_the_memory_they_are_given():
+    model = tiny_generator(experts=("id", "text"))
+    wide, narrow = (plan(model, 500, SearchConfig(memory=mib)) for mib in (512, 16))
+    assert narrow.memory <= 16 << 20
+    assert 1 <= narrow.users <= wide.users
+    assert plan(model, 5000, SearchConfig(memory=16)).users == 1
+    histories = walks(200, users=30)
+    few = top(model, histories, 10, 500, SearchConfig(memory=16))
+    many = top(model, histories, 10, 500, SearchConfig(memory=4096))
+    assert (few[0] == many[0]).all()
+
+
+def test_bfloat16_ranks_nearly_as_float32(learnt):
+    histories = walks(60, users=50, seed=3)
+    fine = top(learnt, histories, 5, 20, SearchConfig())
+    coarse = top(learnt, histories, 5, 20, SearchConfig(precision="bfloat16"))
+    assert (fine[0][:, 0] == coarse[0][:, 0]).mean() > 0.9
+    assert 0 < abs(fine[1] - coarse[1]).max() < 0.3

@@ -149,7 +149,7 @@ class Generator(nn.Module):
         for level, parts in enumerate(by_level):
             if parts:
                 rows = order[bounds[level] :]  # those that need this level stand behind the others
-                chosen = self._chosen(level, torch.cat(parts), items[rows])
+                chosen = self.chosen(level, torch.cat(parts), items[rows])
                 total = total.index_add(0, rows, chosen)
         return total
 
@@ -160,7 +160,7 @@ class Generator(nn.Module):
         hidden: Tensor = self.decoder(context, before, first)
         return hidden
 
-    def _chosen(self, level: int, hidden: Tensor, items: Tensor) -> Tensor:
+    def chosen(self, level: int, hidden: Tensor, items: Tensor) -> Tensor:
         """Return float32 [rows]: the log-probability of the items' own codes at a level."""
         parents = self.trie.nodes_of(items, level - 1)
         _, _, log_prob = self.next_codes(level, hidden, parents)

@@ -169,7 +169,7 @@ class _Loop:
         at, begun = self.at, time.monotonic()
         batches = self.task.batches(at.epoch)
         self.module.train()
-        while at.batch < len(batches):
+        while at.batch < len(batches) and not self._late(begun):
             at.loss += self.step(batches[at.batch])
             at.batch += 1
             if at.batch % 10 == 0:
@@ -178,15 +178,20 @@ class _Loop:
             if due and at.batch < len(batches):
                 at.seconds, begun = at.seconds + time.monotonic() - begun, time.monotonic()
                 self.save()
-        entry = {"epoch": float(at.epoch + 1), "loss": at.loss / max(len(batches), 1)}
+        at.finished = self._late(begun)
+        entry = {"epoch": float(at.epoch + 1), "loss": at.loss / max(at.batch, 1)}
         at.epoch, at.batch, at.loss = at.epoch + 1, 0, 0.0
         at.seconds += time.monotonic() - begun
         self._select(entry)
         at.curve.append(entry | {"seconds": at.seconds})
-        if self.config.minutes is not None and at.seconds > self.config.minutes * 60:
-            at.finished = True
         if at.finished or time.monotonic() - self.saved > self.config.checkpoint_seconds:
             self.save()
+
+    def _late(self, begun: float) -> bool:
+        """Whether the time that the recipe gives is over, also in the midst of an epoch."""
+        if self.config.minutes is None:
+            return False
+        return self.at.seconds + time.monotonic() - begun > self.config.minutes * 60
 
     def step(self, batch: Tensor) -> float:
         """Take one step of the optimiser; returns the loss."""
@@ -207,7 +212,8 @@ class _Loop:
     def _select(self, entry: dict[str, float]) -> None:
         """Evaluate if it is time; keep the best weights; stop when they are too old."""
         at = self.at
-        if self.evaluate is None or at.epoch % self.config.evaluate_every:
+        due = at.finished or at.epoch % self.config.evaluate_every == 0
+        if self.evaluate is None or not due:
             return
         self.module.eval()
         entry.update(self.evaluate())
@@ -217,7 +223,7 @@ class _Loop:
             self.best = {k: v.clone() for k, v in self.module.state_dict().items()}
         else:
             at.stale += 1
-            at.finished = at.stale >= self.config.patience
+            at.finished |= at.stale >= self.config.patience
         say(
             f"{self.task.name}: epoch {at.epoch}, loss {entry['loss']:.3f}, "
             f"validation {SELECT} {found:.4f}{' (best)' if at.stale == 0 else ''}, "

@@ -7,8 +7,8 @@ causal   item-causal encoder and token decoder, trained at every position of a w
 flat     decoder only, one position a token, trained at every position
 item     one position an item and a small token decoder: the default family
 
-All use the same codes, embedding size, softmax over legal codes, optimiser and time. `causal` and `flat`
-live here only: what came of the comparison stands in docs/model.md.
+All use the same codes, embedding size, softmax over legal codes, optimiser and time. `causal` and
+`flat` live here only: what came of the comparison stands in docs/model.md.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ class FlatTask(CausalTask):
         ids, _ = model.content(batch)
         states = history.states(ids).flatten(1, 2)
         slots = ids.shape[2]
-        # The state one token before each of the target's: the last of the item before, then its own.
+        # States one token before each of the target's: the last of the item before, then its own.
         return _loss(model, states[:, slots - 1 : -1].unflatten(1, (-1, slots)), batch[:, 1:])
 
 

@@ -99,6 +99,21 @@ def test_test_after_demo_adds_the_tools(checkout: Checkout) -> None:
     assert installs(checkout.make("test")[2]) == ["torch==2.13.0", "-e .[dev]"]
 
 
+def test_bench_makes_two_environments_that_test_does_not_need(checkout: Checkout) -> None:
+    log = checkout.make("bench", "BENCH=training --quick")[2]
+    assert [line for line in log if line.startswith("venv")] == ["venv env", "venv env-rectools"]
+    asked = [line.split("install -qq ")[1] for line in log if "pip install" in line]
+    assert asked == [
+        "-c constraints.txt torch==2.13.0",
+        "-c constraints.txt -e .[bench]",
+        "torch==2.13.0",
+        "torch==2.13.0 rectools[torch]==0.19.0",
+    ]
+    assert log[-1] == "python -m benchmarks training --quick"
+    assert checkout.make("bench")[2] == ["python -m benchmarks"]
+    assert not any("bench" in line for line in checkout.make("test")[2])
+
+
 @pytest.mark.parametrize("changed", ["pyproject.toml", "constraints.txt"])
 def test_a_change_of_what_is_wanted_installs_again(checkout: Checkout, changed: str) -> None:
     checkout.make("demo")

@@ -62,6 +62,18 @@ def precision(wanted: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
+def stated(dtype: torch.dtype, device: torch.device) -> str:
+    """Say what matrices are multiplied in, and what the machine has for it."""
+    name = str(dtype).removeprefix("torch.")
+    if device.type != "cpu":
+        return f"{name} on {torch.cuda.get_device_name(device)}"
+    if torch.cpu._is_amx_tile_supported():
+        return f"{name}, this processor has AMX"
+    if torch.cpu._is_avx512_bf16_supported():
+        return f"{name}, this processor has AVX512-BF16"
+    return f"{name}, this processor multiplies nothing shorter fast"
+
+
 def train(
     task: Task,
     config: TrainingConfig,
@@ -91,6 +103,7 @@ def train(
     """
     loop = _Loop(task, config, seed, evaluate, checkpoint)
     loop.resume()
+    say(f"{task.name}: matrices in {stated(loop.dtype, loop.device)}")
     with _threads(config.threads), bar(task.name, epochs, "epochs") as shown:
         shown.advance(loop.at.epoch)
         while not loop.at.finished and loop.at.epoch < epochs:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mgrec.data.blocks import gather
 from mgrec.data.features import Codes, Embeddings
 
 T = TypeVar("T")
@@ -42,5 +43,8 @@ def permuted(contents: Sequence[T | None], seed: int) -> list[T | None]:
 def shuffled(feature: Feature, seed: int) -> Feature:
     """Return ready-made embeddings or codes, their rows permuted as `permuted` does."""
     source = permutation(feature.present, seed)
-    rows = "vectors" if isinstance(feature, Embeddings) else "codes"
-    return replace(feature, **{rows: getattr(feature, rows)[source]})
+    if isinstance(feature, Embeddings):
+        rows: dict[str, Any] = {"vectors": gather(feature.vectors, source)}
+    else:
+        rows = {"codes": feature.codes[source]}
+    return replace(feature, **rows)

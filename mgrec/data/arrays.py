@@ -2,56 +2,20 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
-import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from mgrec.data.blocks import gather, spans
 from mgrec.data.columns import positions, retyped
 from mgrec.data.features import Codes, Embeddings
-from mgrec.data.tables import contents, short
+from mgrec.data.tables import short
 from mgrec.errors import DataError
 
 LARGEST_CODE = 65535
 _SMALLEST_BOOK = 256
-# What numpy and zipfile raise for files that are cut short, changed, encrypted or something else.
-_BROKEN = (
-    ValueError,
-    EOFError,
-    OSError,
-    MemoryError,
-    RuntimeError,  # encrypted, or an unknown compression
-    zipfile.BadZipFile,
-    zlib.error,
-)
-
-
-def load(path: Path, field: str, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return ``item_id`` and ``field`` of an ``.npz`` file; nothing in it is unpickled.
-
-    Raises
-    ------
-    DataError
-        If the file is not whole, lacks one of the two, or holds pickled objects.
-    """
-    data = contents(path, name)
-    try:
-        arrays = np.load(io.BytesIO(data), allow_pickle=False)
-        found = list(getattr(arrays, "files", []))  # a bare .npy has none
-        if {"item_id", field} <= set(found):
-            return arrays["item_id"], arrays[field]
-    except _BROKEN as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if "allow_pickle" in reason:
-            reason = "pickled objects inside, expected plain numbers or text"
-        raise DataError(f"{name}: not a whole .npz file: {reason}") from None
-    there = short(", ".join(found)) if found else "one array"
-    raise DataError(f"{name}: found {there}, expected item_id and {field}")
 
 
 def embeddings(
@@ -70,7 +34,8 @@ def embeddings(
     Returns
     -------
     Embeddings
-        float32; items without a row are not present.
+        float32; items without a row are not present. Vectors that are of this type, in the
+        catalogue's order and read-only are not copied: so a mapped file stays where it is.
     int
         Rows of items that the catalogue does not have; they are left out.
 
@@ -83,12 +48,14 @@ def embeddings(
     if vectors.dtype.kind != "f":
         raise DataError(f"{name}: found {vectors.dtype} values, expected floats")
     rows, place = _aligned(item_ids, vectors, catalogue, name, "[items, dim]")
-    with np.errstate(over="ignore"):
-        vectors = vectors.astype(np.float32)
     _finite(vectors, name)
-    out = np.zeros((len(catalogue), vectors.shape[1]), np.float32)
-    out[place] = vectors[rows]
-    return Embeddings(out, _present(place, catalogue)), len(vectors) - len(rows)
+    unknown = len(vectors) - len(rows)
+    source = np.full(len(catalogue), -1)
+    source[place] = rows
+    as_it_is = vectors.dtype == np.float32 and not vectors.flags.writeable
+    if not (as_it_is and np.array_equal(source, np.arange(len(vectors)))):
+        vectors = gather(vectors, source)
+    return Embeddings(vectors, source >= 0), unknown
 
 
 def codes(item_ids: Any, values: Any, catalogue: pl.Series, name: str) -> tuple[Codes, int]:
@@ -162,7 +129,10 @@ def _ids(item_ids: Any, catalogue: pl.Series, name: str) -> pl.Series:
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8")
     try:
-        given = pl.Series("item_id", array.tolist(), strict=True)
+        # Numbers as they are: ten million of them as Python's own take half a GiB.
+        whole = array.dtype.kind in "iu" and array.dtype.isnative
+        plain = array if whole else array.tolist()
+        given = pl.Series("item_id", plain, strict=True)
     except (TypeError, OverflowError):
         raise DataError(f"{name}: item_id mixes types, expected whole numbers or text") from None
     cast = retyped(given, catalogue.dtype)
@@ -175,12 +145,17 @@ def _ids(item_ids: Any, catalogue: pl.Series, name: str) -> pl.Series:
     return cast
 
 
-def _finite(vectors: NDArray[np.float32], name: str) -> None:
-    wrong = ~np.isfinite(vectors).all(axis=1)
-    if wrong.any():
-        row = int(wrong.argmax())
-        value = vectors[row][~np.isfinite(vectors[row])][0]
-        raise DataError(f"{name}, row {row + 1}: found {value}, expected finite 32-bit floats")
+def _finite(vectors: NDArray[np.floating[Any]], name: str) -> None:
+    for span in spans(vectors):
+        with np.errstate(over="ignore"):
+            block = vectors[span].astype(np.float32, copy=False)
+        wrong = ~np.isfinite(block).all(axis=1)
+        if wrong.any():
+            row = int(wrong.argmax())
+            value = block[row][~np.isfinite(block[row])][0]
+            raise DataError(
+                f"{name}, row {span.start + row + 1}: found {value}, expected finite 32-bit floats"
+            )
 
 
 def _in_range(values: NDArray[Any], name: str) -> None:

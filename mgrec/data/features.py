@@ -13,7 +13,8 @@ class Embeddings:
     Attributes
     ----------
     vectors : float32 [items, dim]
-        Row i belongs to item index i; rows of items without the modality are zero.
+        Row i belongs to item index i; rows of items without the modality are zero. More than
+        512 MiB of them are mapped from a file: read them by `mgrec.data.blocks`.
     present : bool [items]
         Which items have the modality.
     """

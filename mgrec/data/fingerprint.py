@@ -11,6 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from mgrec.data.blocks import spans
+
 
 class Fingerprint:
     """A SHA-256 to which parts are added in a fixed order, each with its type and shape."""
@@ -29,7 +31,8 @@ class Fingerprint:
     def array(self, array: NDArray[Any]) -> None:
         """Add an array."""
         self._digest.update(f"{array.dtype.str} {array.shape}\n".encode())
-        self._digest.update(np.ascontiguousarray(array).data)
+        for span in spans(array):
+            self._digest.update(np.ascontiguousarray(array[span]).data)
 
     def files(self, root: Path, paths: Iterable[str | None]) -> None:
         """Add names and sizes of files; one that has gone since has no size."""

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 from numpy.typing import ArrayLike
 
-from mgrec.data import arrays, tables
+from mgrec.data import arrays, npz, tables
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.notes import Notebook
 from mgrec.data.tables import Table, short
@@ -44,8 +44,8 @@ def folder(root: Path, columns: Mapping[str, str] | None) -> Found:
     log = tables.read(_log_file(root), ids)
     return Found(
         *_renamed(items, log, chosen),
-        {_modality(f): arrays.load(f, "emb", _below(f)) for f in _npz(root / "embeddings")},
-        {_modality(f): arrays.load(f, "codes", _below(f)) for f in _npz(root / "codes")},
+        {_modality(f): npz.load(f, "emb", _below(f)) for f in _npz(root / "embeddings")},
+        {_modality(f): npz.load(f, "codes", _below(f)) for f in _npz(root / "codes")},
         ".npz",
     )
 

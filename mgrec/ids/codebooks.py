@@ -7,15 +7,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from mgrec.data.blocks import blocks, take
 from mgrec.data.features import Codes, Embeddings
 from mgrec.errors import DataError
 from mgrec.ids.kmeans import nearest
 from mgrec.progress import bar
 
 Matrix = NDArray[np.float32]
-
-# Rows encoded at once: what a chunk takes is bounded, whatever the catalogue's size.
-_CHUNK = 1 << 16
 
 
 def quantise(points: Matrix, books: Sequence[Matrix]) -> NDArray[np.int32]:
@@ -56,7 +54,7 @@ def encode_present(
     sizes: tuple[int, ...],
     encode: Callable[[Matrix], NDArray[np.int32]],
 ) -> Codes:
-    """Encode the items that have the modality, 65,536 at a time; the others get zeros.
+    """Encode the items that have the modality, block by block; the others get zeros.
 
     Parameters
     ----------
@@ -74,10 +72,9 @@ def encode_present(
     codes = np.zeros((len(embeddings.vectors), len(sizes)), np.int32)
     rows = np.flatnonzero(embeddings.present)
     with bar("Codes", len(rows)) as shown:
-        for start in range(0, len(rows), _CHUNK):
-            chunk = rows[start : start + _CHUNK]
-            codes[chunk] = encode(embeddings.vectors[chunk])
-            shown.advance(len(chunk))
+        for some, block in blocks(embeddings.vectors, rows):
+            codes[some] = encode(block)
+            shown.advance(len(some))
     return Codes(codes, embeddings.present, sizes)
 
 
@@ -92,7 +89,7 @@ def sample(embeddings: Embeddings, most: int, rng: np.random.Generator) -> Matri
     rows = np.flatnonzero(embeddings.present)
     if not len(rows):
         raise DataError("embeddings: no item has any, expected at least one")
-    vectors = embeddings.vectors[rng.permutation(rows)[:most]]
+    vectors = take(embeddings.vectors, rng.permutation(rows)[:most])
     if not np.isfinite(vectors).all():
         raise DataError("embeddings: found NaN or infinity, expected finite numbers")
-    return np.ascontiguousarray(vectors, np.float32)
+    return vectors

@@ -63,7 +63,7 @@ class RQVAE:
 
         Parameters
         ----------
-        embeddings : of which only the present rows count; may be memory-mapped
+        embeddings : of which only the present rows count; all of those are held in memory
         sizes : codes of each level
         iterations : epochs
 

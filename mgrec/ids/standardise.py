@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mgrec.data.blocks import blocks, release, take, zeros
 from mgrec.data.features import Embeddings
 from mgrec.errors import DataError
 
 Matrix = NDArray[np.float32]
 
 SAMPLE = 100_000  # rows that principal components are computed from
-_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,16 +54,16 @@ class Standardiser:
         if not len(rows):
             raise DataError("embeddings: no item has any, expected at least one")
         vectors, total = embeddings.vectors, np.zeros(embeddings.dim)
-        for chunk in _chunks(rows):
-            total += vectors[chunk].sum(0, dtype=np.float64)
+        for _, block in blocks(vectors, rows):
+            total += block.sum(0, dtype=np.float64)
         mean = (total / len(rows)).astype(np.float32)
         axes = np.zeros((0, 0), np.float32)
         if 0 < pca < embeddings.dim:
             drawn = np.random.default_rng(seed).permutation(rows)[:SAMPLE]
-            axes = _axes(vectors[drawn] - mean, pca)
+            axes = _axes(take(vectors, drawn) - mean, pca)
         squares = sum(
-            float(np.square(_project(vectors[chunk], mean, axes), dtype=np.float64).sum())
-            for chunk in _chunks(rows)
+            float(np.square(_project(block, mean, axes), dtype=np.float64).sum())
+            for _, block in blocks(vectors, rows)
         )
         scale = (squares / len(rows) / (axes.shape[1] or embeddings.dim)) ** 0.5
         return cls(mean, axes, scale or 1.0)
@@ -80,11 +80,10 @@ class Standardiser:
             raise DataError(
                 f"embeddings: found {embeddings.dim} dimensions, expected {len(self.mean)}"
             )
-        width = self.axes.shape[1] or embeddings.dim
-        vectors = np.zeros((len(embeddings.vectors), width), np.float32)
-        for chunk in _chunks(np.flatnonzero(embeddings.present)):
-            vectors[chunk] = _project(embeddings.vectors[chunk], self.mean, self.axes)
-        vectors /= np.float32(self.scale)
+        vectors = zeros(len(embeddings.vectors), self.axes.shape[1] or embeddings.dim)
+        for rows, block in blocks(embeddings.vectors, np.flatnonzero(embeddings.present)):
+            vectors[rows] = _project(block, self.mean, self.axes) / np.float32(self.scale)
+            release(vectors)
         return Embeddings(vectors, embeddings.present)
 
     def state(self) -> dict[str, NDArray[np.float32]]:
@@ -112,9 +111,14 @@ def fused(embeddings: Mapping[str, Embeddings]) -> Embeddings:
     if len(set(rows.values())) != 1:
         found = ", ".join(f"{n:,} items in {name}" for name, n in rows.items())
         raise DataError(f"early fusion: found {found or 'no modality'}, expected as many in each")
-    parts = [e.vectors / np.float32(e.dim**0.5) for e in embeddings.values()]
     present = np.logical_or.reduce([e.present for e in embeddings.values()])
-    return Embeddings(np.concatenate(parts, axis=1).astype(np.float32), present)
+    vectors, first = zeros(len(present), sum(e.dim for e in embeddings.values())), 0
+    for part in embeddings.values():
+        for at, block in blocks(part.vectors, np.flatnonzero(part.present)):
+            vectors[at, first : first + part.dim] = block / np.float32(part.dim**0.5)
+            release(vectors)
+        first += part.dim
+    return Embeddings(vectors, present)
 
 
 def _axes(centred: Matrix, kept: int) -> Matrix:
@@ -129,12 +133,7 @@ def _axes(centred: Matrix, kept: int) -> Matrix:
 
 def _project(vectors: Matrix, mean: Matrix, axes: Matrix) -> Matrix:
     """Centre and rotate; in float64, so that rounding to float32 hides what differs by batch."""
-    centred = np.asarray(vectors - mean, np.float32)
+    centred = vectors - mean
     if not axes.size:
         return centred
     return (centred.astype(np.float64) @ axes.astype(np.float64)).astype(np.float32)
-
-
-def _chunks(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    for start in range(0, len(rows), _CHUNK):
-        yield rows[start : start + _CHUNK]

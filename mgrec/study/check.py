@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from mgrec.data.blocks import blocks
 from mgrec.data.dataset import Dataset
 from mgrec.data.splits import Cases, Split, split
 from mgrec.recipe import SplitConfig
@@ -202,7 +203,9 @@ def _modality(data: Dataset, name: str) -> Modality:
         sources.append(("codes", codes.present, _sharing(codes.codes[codes.present])))
     if name in data.embeddings:
         vectors = data.embeddings[name]
-        sources.append(("embeddings", vectors.present, _sharing(vectors.vectors[vectors.present])))
+        rows = blocks(vectors.vectors, np.flatnonzero(vectors.present))
+        same = _sharing(row for _, block in rows for row in block)
+        sources.append(("embeddings", vectors.present, same))
     raw = _raw(data, name)
     if raw is not None and raw.count():
         label = "words" if name == "text" else "picture files"
@@ -223,8 +226,8 @@ def _doubles(values: pl.Series) -> int:
     return int(values.drop_nulls().is_duplicated().sum())
 
 
-def _sharing(rows: NDArray[Any]) -> int:
-    """Count the rows that equal another row; ``rows`` is [items, anything]."""
+def _sharing(rows: Iterable[NDArray[Any]]) -> int:
+    """Count the rows that equal another row."""
     return _doubles(pl.Series([hash(row.tobytes()) for row in rows], dtype=pl.Int64))
 
 

@@ -1,0 +1,98 @@
+"""``.npz`` files of ready-made arrays: a large one is mapped, not read."""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from mgrec.data import blocks
+from mgrec.data.tables import contents, short
+from mgrec.errors import DataError
+
+# What numpy and zipfile raise for files that are cut short, changed, encrypted or something else.
+_BROKEN = (
+    ValueError,
+    EOFError,
+    OSError,
+    MemoryError,
+    RuntimeError,  # encrypted, or an unknown compression
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+# Of a member's local header in a zip file: its own bytes, and where the lengths of the name and
+# of the extra field, which follow it, stand in them.
+_LOCAL, _LENGTHS = 30, 26
+
+
+def load(path: Path, field: str, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return ``item_id`` and ``field`` of an ``.npz`` file; nothing in it is unpickled.
+
+    A field of more than 512 MiB that is not compressed (`numpy.savez`) stays where it is: what
+    comes back is a read-only map of the file, which must not change while it is in use. Its
+    checksum is verified all the same.
+
+    Raises
+    ------
+    DataError
+        If the file is not whole, lacks one of the two, or holds pickled objects.
+    """
+    with _opened(path, name) as file:
+        try:
+            arrays = np.load(file, allow_pickle=False)
+            found = list(getattr(arrays, "files", []))  # a bare .npy has none
+            if {"item_id", field} <= set(found):
+                mapped = _mapped(path, file, arrays.zip, f"{field}.npy")
+                return arrays["item_id"], arrays[field] if mapped is None else mapped
+        except _BROKEN as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            if "allow_pickle" in reason:
+                reason = "pickled objects inside, expected plain numbers or text"
+            raise DataError(f"{name}: not a whole .npz file: {reason}") from None
+    there = short(", ".join(found)) if found else "one array"
+    raise DataError(f"{name}: found {there}, expected item_id and {field}")
+
+
+def _opened(path: Path, name: str) -> IO[bytes]:
+    """Open a file, or its contents if they have to be unpacked."""
+    if path.suffix == ".gz":
+        return io.BytesIO(contents(path, name))
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read: {error.strerror}") from None
+
+
+def _mapped(
+    path: Path, file: IO[bytes], archive: zipfile.ZipFile, member: str
+) -> NDArray[Any] | None:
+    """Map a member that lies in the file as it is in memory; None if it does not, or is small."""
+    info = archive.NameToInfo.get(member)
+    if info is None or info.file_size <= blocks.IN_MEMORY or isinstance(file, io.BytesIO):
+        return None
+    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:  # bit 0: encrypted
+        return None
+    with archive.open(info) as content:
+        version = npy.read_magic(content)
+        if version > (2, 0):  # field names in Unicode, which no array of numbers has
+            return None
+        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, by_columns, dtype = header(content)
+        start = content.tell()
+        size = math.prod(shape) * dtype.itemsize
+        if by_columns or dtype.hasobject or start + size > info.file_size:
+            return None  # for numpy to read, or to refuse
+        while content.read(1 << 20):  # at its end, the checksum is compared
+            pass
+    file.seek(info.header_offset + _LENGTHS)
+    start += info.header_offset + _LOCAL + sum(struct.unpack("<HH", file.read(4)))
+    return np.memmap(path, dtype, "r", start, shape)

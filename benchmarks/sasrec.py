@@ -91,7 +91,7 @@ def _default(shop: Shop, log: Sequences, asked: NDArray[np.int64], epochs: int) 
     model = Generator(recipe.model, ids_of(shop, {"text": 3}), vectors)
     task = NextItem(model, log, recipe.training, seed=0)
     done = train(task, recipe.training, epochs=epochs, seed=0)
-    found, _ = top(model, log.select(asked), 10, recipe.search.beams)
+    found, _ = top(model, log.select(asked), 10, recipe.search.beams, recipe.search)
     return _an_epoch(done), found
 
 

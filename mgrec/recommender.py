@@ -195,11 +195,13 @@ class Recommender:
         Raises
         ------
         RequestError
-            If k is below 1.
+            If k is below 1, or the path is a folder.
         """
         from mgrec.batches import parquet_of
 
         _check_k(k)
+        if Path(path).is_dir():
+            raise RequestError(f"{path}: found a folder, expected a file to write to")
         k = min(k, self.catalogue.n_items)
         ids = self.catalogue.items["item_id"]
         say(f"ranking {len(self.users):,} users: {self.plan(k)}")

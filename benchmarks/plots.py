@@ -1,4 +1,4 @@
-"""The curves of the growth benchmark: ``python -m benchmarks.plots runs/bench/growth.json OUT.png``."""
+"""The curves of the growth benchmark: ``python -m benchmarks.plots RUN/growth.json OUT.png``."""
 
 from __future__ import annotations
 

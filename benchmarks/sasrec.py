@@ -77,8 +77,9 @@ def rectools(log: Sequences, asked: NDArray[np.int64], epochs: int, history: int
         settings = {"epochs": epochs, "history": history, "threads": torch.get_num_threads()}
         np.savez(folder / "log.npz", users=users, items=log.items, asked=asked, **settings)
         # -P: the modules beside the script are no packages of that environment.
+        # Its warnings are about RecTools' own insides.
         script = Path(__file__).with_name("rectools_sasrec.py")
-        subprocess.run([python, "-P", script, folder], check=True, cwd=folder)
+        subprocess.run([python, "-P", "-W", "ignore", script, folder], check=True, cwd=folder)
         out = np.load(folder / "out.npz")
         return statistics.median(out["seconds"].tolist()), out["top"]
 

@@ -9,6 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from mgrec.model.dropout import Dropout
 from mgrec.model.transformer import Block, RelativeBias
 from mgrec.recipe import ModelConfig
 
@@ -89,6 +90,7 @@ class TokenDecoder(nn.Module):
             for _ in range(config.decoder_layers)
         )
         self.norm = nn.RMSNorm(config.dim, eps=1e-6)
+        self.drop = Dropout(config.dropout if t5 else 0.0)  # T5 drops what goes in and comes out
         self.relative = RelativeBias(config.heads, bidirectional=False) if t5 else None
         self.places = None if t5 else nn.Parameter(torch.zeros(slots, config.dim))
 
@@ -109,7 +111,7 @@ class TokenDecoder(nn.Module):
         -------
         [rows, n + 1, dim]
         """
-        x = torch.cat([context.start[:, None], before], dim=1)
+        x = self.drop(torch.cat([context.start[:, None], before], dim=1))
         n = x.shape[1]
         bias = None
         if self.places is not None:
@@ -119,7 +121,8 @@ class TokenDecoder(nn.Module):
             bias = self.relative(n, n).masked_fill(ahead, float("-inf"))
         for block in self.layers:
             x = block(x, bias, bias is None, context.memory, context.memory_bias)
-        return self.norm(x)
+        hidden: Tensor = self.drop(self.norm(x))
+        return hidden
 
     def begin(self, context: Context) -> DecodeState:
         """Prepare decoding; the memory's keys and values are computed once a user."""

@@ -124,4 +124,4 @@ class TokenHistory(nn.Module):
         for block in self.blocks:
             x = block(x, bias)
         start = self.tokens.weight[START].expand(rows, -1)
-        return Context(start, self.norm(x), mask)
+        return Context(start, self.drop(self.norm(x)), mask)

@@ -18,6 +18,7 @@ from mgrec.data.sequences import Sequences
 from mgrec.ids.quantiser import quantiser_from_state
 from mgrec.ids.semantic_ids import SemanticIds, Slot
 from mgrec.ids.standardise import Standardiser
+from mgrec.ids.trie import Trie
 from mgrec.model.generator import Generator
 from mgrec.recommender import Recommender
 from mgrec.users import Users
@@ -51,7 +52,7 @@ def contents_of(made: Recommender) -> Contents:
     return Contents(
         recipe=made.recipe,
         fingerprint=made.fingerprint,
-        tensors={"model": made.model.state_dict()},
+        tensors={"model": made.model.state_dict(), "trie": made.model.trie.state()},
         arrays=arrays,
         tables={"items": catalogue.items, "users": pl.DataFrame(table)},
         documents={"layout": layout, "run": made.facts},
@@ -91,7 +92,11 @@ def recommender_of(contents: Contents) -> Recommender:
         ids=ids,
         problems=tuple(layout["problems"]),
     )
-    model = Generator(contents.recipe.model, ids, vectors)
+    # That it is the trie of these IDs, the artifact's hashes say. Its tensors map the file. What
+    # was saved before artifacts held one has it built anew.
+    saved = contents.tensors.get("trie")
+    trie = None if saved is None else Trie.from_state(saved)
+    model = Generator(contents.recipe.model, ids, vectors, trie)
     model.load_state_dict(contents.tensors["model"])
     table = contents.tables["users"]
     log = _sequences(table["items"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -10,68 +11,171 @@ from torch import Tensor
 from mgrec.ids.trie import Trie
 
 
-@dataclass(frozen=True)
-class Filter:
-    """Items that may come out, counted along the trie's leaves; a filter masks and never rescales.
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """The items that everybody may have, such as those with an attribute, along the trie's leaves.
+
+    It takes a pass over the catalogue to make, and serves any number of requests after that.
 
     Attributes
     ----------
-    before : int32 [items + 1] or None
-        How many items kept for everybody stand before a leaf; None keeps all.
+    before : int32 [items + 1], how many kept items stand before a leaf
+    """
+
+    trie: Trie
+    before: Tensor
+    _nodes: dict[int, Tensor] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, trie: Trie, keep: Tensor) -> Kept:
+        """Count along the leaves what bool [items] keeps."""
+        before = torch.zeros(trie.n_items + 1, dtype=torch.int32, device=keep.device)
+        before[1:] = keep.index_select(0, trie.item_of_leaf)
+        return cls(trie, before.cumsum_(0))
+
+    @cached_property
+    def shared(self) -> Tensor:
+        """uint8 [kept + 1]: how many codes a kept leaf shares with the kept leaf before."""
+        shared = torch.full((int(self.before[-1]) + 1,), 255, dtype=torch.uint8)
+        return shared.scatter_reduce(0, self.before.long(), self.trie.shared, "amin")
+
+    def counts(self, low: Tensor, high: Tensor) -> Tensor:
+        """Return int32 [...]: how many of the leaves ``low .. high``, int64 [...], are kept."""
+        return self.before[high] - self.before[low]
+
+    def nodes(self, level: int) -> Tensor:
+        """Return bool [nodes]: which of a level have a kept item under them."""
+        if level not in self._nodes:
+            first = self.trie.levels[level].firsts
+            before = self.before if first is None else self.before.index_select(0, first)
+            self._nodes[level] = before[1:] > before[:-1]
+        return self._nodes[level]
+
+
+@dataclass(frozen=True, eq=False)
+class Filter:
+    """Items that may come out, for a batch of users; a filter masks and never rescales.
+
+    Attributes
+    ----------
+    kept : what everybody may have; None keeps all
     excluded : int32 [users, most] or None
         Each user's further excluded leaves, in ascending order, padded with the number of items.
     """
 
     trie: Trie
-    before: Tensor | None = None
+    kept: Kept | None = None
     excluded: Tensor | None = None
 
     @classmethod
-    def of(cls, trie: Trie, keep: Tensor | None = None, exclude: Tensor | None = None) -> Filter:
+    def of(
+        cls, trie: Trie, keep: Tensor | Kept | None = None, exclude: Tensor | None = None
+    ) -> Filter:
         """Build a filter.
 
         Parameters
         ----------
-        keep : bool [items] or None, the items allowed for every user
+        keep : bool [items], the items allowed for every user, or what was made of it; None: all
         exclude : int64 [users, most] or None, further items not allowed, a row a user, -1 for none
         """
-        before = excluded = None
-        if keep is not None:
-            before = torch.zeros(trie.n_items + 1, dtype=torch.int32, device=keep.device)
-            before[1:] = keep[trie.item_of_leaf.long()].cumsum(0)
-        if exclude is not None and exclude.numel():
-            wanted = exclude >= 0
-            if keep is not None:  # what nobody may have must not be taken off twice
-                wanted &= keep[exclude.clamp(min=0)]
-            leaf = trie.leaf_of_item[exclude.clamp(min=0)]
-            excluded = _unique_rows(torch.where(wanted, leaf, trie.n_items), trie.n_items)
-        return cls(trie, before, excluded)
+        kept = Kept.of(trie, keep) if isinstance(keep, Tensor) else keep
+        if exclude is None or not exclude.numel():
+            return cls(trie, kept)
+        wanted = exclude >= 0
+        leaf = trie.leaf_of_item[exclude.clamp(min=0)]
+        if kept is not None:  # what nobody may have must not be taken off twice
+            wanted &= kept.counts(leaf.long(), leaf.long() + 1) > 0
+        return cls(trie, kept, _unique_rows(leaf.masked_fill(~wanted, trie.n_items), trie.n_items))
+
+    @cached_property
+    def emptied(self) -> Tensor:
+        """uint8 [users, most]: the first level where an excluded leaf's node has nothing allowed.
+
+        That is how many codes the leaf shares with the nearest allowed leaf on either side; 255
+        where there is padding.
+        """
+        assert self.excluded is not None
+        pad = self.excluded == self.trie.n_items
+        if self.kept is None:
+            place, shared = self.excluded, self.trie.shared
+        else:  # as if the kept leaves were all
+            place, shared = self.kept.before[self.excluded], self.kept.shared
+        left, right = shared[place], shared[(place + 1).clamp(max=len(shared) - 1)]
+        follows = torch.zeros_like(pad)
+        follows[:, 1:] = (place[:, 1:] == place[:, :-1] + 1) & ~pad[:, 1:]
+        if bool(follows.any()):  # what stands beside it is excluded too: look beyond
+            run = (~follows).cumsum(1)
+            left = _least_so_far(left, run)
+            right = _least_so_far(right.flip(1), (-run).flip(1)).flip(1)
+        return torch.maximum(left, right).masked_fill(pad, 255)
 
     def select(self, users: Tensor) -> Filter:
         """Return the filter of some of the users, in the order named."""
-        excluded = None if self.excluded is None else self.excluded[users]
-        return Filter(self.trie, self.before, excluded)
+        if self.excluded is None:
+            return self
+        return Filter(self.trie, self.kept, self.excluded[users])
 
     def counts(self, level: int, nodes: Tensor) -> Tensor:
         """Return int64 [users, m]: allowed items under ``nodes`` [users, m] of a level."""
-        first = self.trie.levels[level].first
-        low, high = first[nodes], first[nodes + 1]
-        count = high - low if self.before is None else self.before[high] - self.before[low]
-        count = count.long()
-        if self.excluded is not None:
-            count = count - torch.searchsorted(self.excluded, high.contiguous())
-            count = count + torch.searchsorted(self.excluded, low.contiguous())
-        return count
+        low, high = self.trie.levels[level].span(nodes)
+        count = high - low if self.kept is None else self.kept.counts(low, high).long()
+        return count if self.excluded is None else count - _between(self.excluded, low, high)
+
+    def narrow(self, level: int, nodes: Tensor, real: Tensor, users: Tensor) -> Tensor:
+        """Return bool [rows, m]: which real nodes have an allowed item under them.
+
+        It is ``real & (select(users).counts(level, nodes) > 0)``, without a look at every node:
+        the few that a user's exclusions empty are sought among the rows' children instead.
+
+        Parameters
+        ----------
+        nodes, real : int64 and bool [rows, m], each row the children of a node (`Trie.children`)
+            that was left by the level before
+        users : int64 [rows], whose exclusions hold in a row
+        """
+        if self.kept is not None:
+            real = real & self.kept.nodes(level)[nodes]
+        if self.excluded is None or not nodes.numel():
+            return real
+        user, place = (self.emptied == level).nonzero(as_tuple=True)
+        if not len(user):
+            return real
+        most = nodes.shape[1]
+        stride = len(self.trie.levels[level].code) + most  # of a user's keys, padding included
+        keys = user * stride + self.trie.levels[level].node_of(self.excluded[user, place])
+        begin = users * stride + nodes[:, 0]
+        past = torch.searchsorted(keys, begin + most)
+        hits = past - torch.searchsorted(keys, begin)
+        row = torch.repeat_interleave(hits)
+        key = keys[torch.arange(len(row), device=row.device) + (past - hits.cumsum(0))[row]]
+        real = real.clone()
+        real[row, key - begin[row]] = False
+        return real
 
     def items(self, users: int) -> Tensor:
         """Return bool [users, items]: the allowed ones, spelled out."""
         n = self.trie.n_items
         allowed = torch.ones(users, n + 1, dtype=torch.bool)
-        if self.before is not None:
-            allowed[:, :-1] &= self.before.diff() > 0
+        if self.kept is not None:
+            allowed[:, :-1] &= self.kept.nodes(self.trie.depth - 1)
         if self.excluded is not None:
             allowed.scatter_(1, self.excluded.long(), False)
         return allowed[:, self.trie.leaf_of_item.long()]
+
+
+def _between(excluded: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Return int64 [users, m]: how many of a user's leaves stand in ``low .. high``."""
+    low, high = (bound.int().contiguous() for bound in (low, high))
+    return torch.searchsorted(excluded, high) - torch.searchsorted(excluded, low)
+
+
+def _least_so_far(values: Tensor, run: Tensor) -> Tensor:
+    """Return [users, m]: the least of uint8 values from the beginning of each one's run to it.
+
+    `run` numbers the runs, upwards by one; each is pushed below the one before it.
+    """
+    push = (run - run[:, :1]) * 256
+    return ((values - push).cummin(1).values + push).to(torch.uint8)
 
 
 def _unique_rows(leaves: Tensor, pad: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,33 +14,66 @@ from torch import Tensor
 from mgrec.ids.semantic_ids import SemanticIds
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Level:
     """The nodes of one depth, in the order of their prefixes.
 
+    What says nothing is not stored, since at ten million items an array is 40 MB. The tensors
+    `start` and `first` are then written out on demand; inner loops ask `children` and `span`.
+
     Attributes
     ----------
-    code : int32 [nodes], the node's last code, counted within its slot
-    start : int32 [parents + 1], parent p's children are the nodes ``start[p] .. start[p + 1]``
-    first : int32 [nodes + 1], node n's leaves are ``first[n] .. first[n + 1]``
+    code : uint8, int16 or int32 [nodes]
+        The node's last code, counted within its slot.
+    starts : int32 [parents + 1] or None
+        Parent p's children are the nodes ``starts[p] .. starts[p + 1]``; None: each has one.
+    firsts : int32 [nodes + 1] or None
+        Node n's leaves are ``firsts[n] .. firsts[n + 1]``; None: each node is one leaf.
     """
 
     code: Tensor
-    start: Tensor
-    first: Tensor
+    starts: Tensor | None
+    firsts: Tensor | None
 
-    @cached_property
-    def widest(self) -> int:
-        """The most children that a parent has."""
-        return int(self.start.diff().max())
+    @property
+    def start(self) -> Tensor:
+        """int32 [parents + 1], `starts` in full."""
+        return self._identity() if self.starts is None else self.starts
 
-    @cached_property
+    @property
+    def first(self) -> Tensor:
+        """int32 [nodes + 1], `firsts` in full."""
+        return self._identity() if self.firsts is None else self.firsts
+
+    @property
     def leaves(self) -> Tensor:
         """int32 [nodes], the number of items under each node."""
         return self.first.diff()
 
+    @cached_property
+    def widest(self) -> int:
+        """The most children that a parent has."""
+        return 1 if self.starts is None else int(self.starts.diff().max())
 
-@dataclass(frozen=True)
+    def children(self, parents: Tensor) -> tuple[Tensor, Tensor]:
+        """Return int64 [...] twice: parents' children are the nodes from the one to the other."""
+        return _range(self.starts, parents)
+
+    def span(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return int64 [...] twice: nodes' leaves are those from the one to before the other."""
+        return _range(self.firsts, nodes)
+
+    def node_of(self, leaves: Tensor) -> Tensor:
+        """Return int64 [...]: the node that each leaf, int [...], lies under."""
+        if self.firsts is None:
+            return leaves.long()
+        return torch.searchsorted(self.firsts, leaves.contiguous(), right=True) - 1
+
+    def _identity(self) -> Tensor:
+        return torch.arange(len(self.code) + 1, dtype=torch.int32, device=self.code.device)
+
+
+@dataclass(frozen=True, eq=False)
 class Trie:
     """All legal prefixes; leaves are the items in the order of their IDs.
 
@@ -65,26 +99,60 @@ class Trie:
 
         Parameters
         ----------
-        codes : [items, levels], ``0 <= codes[:, l] < sizes[l]``
+        codes : [items, levels], ``0 <= codes[:, l] < sizes[l]``, at least one item
         """
         n = len(codes)
         order = _sorted(codes, sizes)
-        ordered = codes[order]
+        leaf_of_item = np.empty(n, np.int32)
+        leaf_of_item[order] = np.arange(n, dtype=np.int32)
+        state = {"item_of_leaf": order.astype(np.int32), "leaf_of_item": leaf_of_item}
+        # Narrow first: the gather below is bound by memory.
+        ordered = np.take(codes.astype(_narrowest(max(sizes))), order, axis=0)
         opens = np.zeros(n, bool)  # whether a leaf is the first one under its prefix
-        opens[:1] = True
-        bounds = np.array([0, n])
-        levels = []
-        for level in range(codes.shape[1]):
+        opens[0] = True
+        for level, size in enumerate(sizes):
+            above = opens.copy()
             opens[1:] |= ordered[1:, level] != ordered[:-1, level]
             first = np.flatnonzero(opens)
-            start = np.searchsorted(first, bounds)
-            bounds = np.append(first, n)
-            levels.append(Level(_int32(ordered[first, level]), _int32(start), _int32(bounds)))
-        if len(bounds) != n + 1:
-            raise ValueError(f"IDs: expected all different, found {n + 1 - len(bounds)} repeated")
-        inverse = np.empty(n, np.int32)
-        inverse[order] = np.arange(n, dtype=np.int32)
-        return cls(tuple(levels), _int32(order), _int32(inverse))
+            state[f"code{level}"] = ordered[first, level].astype(_narrowest(size))
+            start = np.flatnonzero(above[first])
+            if len(start) < len(first) < n:  # else `from_state` knows them
+                state[f"start{level}"] = np.append(start, len(first)).astype(np.int32)
+                state[f"first{level}"] = np.append(first, n).astype(np.int32)
+        if len(first) < n:
+            raise ValueError(f"IDs: expected all different, found {n - len(first)} repeated")
+        return cls.from_state({name: torch.from_numpy(array) for name, array in state.items()})
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> Trie:
+        """Put together what `state` took apart; the tensors are used as they are, not copied."""
+        n = len(state["item_of_leaf"])
+        above: Tensor | None = torch.tensor([0, n], dtype=torch.int32)  # the root's leaves
+        levels: list[Level] = []
+        while (code := state.get(f"code{len(levels)}")) is not None:
+            if (first := state.get(f"first{len(levels)}")) is not None:
+                level = Level(code, state[f"start{len(levels)}"], first)
+            elif len(code) == n:  # every node is a leaf: a parent's children are its leaves
+                level = Level(code, above, None)
+            else:  # a transition token, every parent's only child: its leaves are the parent's
+                level = Level(code, None, above)
+            levels.append(level)
+            above = level.firsts
+        return cls(tuple(levels), state["item_of_leaf"], state["leaf_of_item"])
+
+    def state(self) -> dict[str, Tensor]:
+        """Return every array that the trie is made of, each once."""
+        state = {"item_of_leaf": self.item_of_leaf, "leaf_of_item": self.leaf_of_item}
+        for place, level in enumerate(self.levels):
+            state[f"code{place}"] = level.code
+            if level.starts is not None and level.firsts is not None:
+                state |= {f"start{place}": level.starts, f"first{place}": level.firsts}
+        return state
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for array in self.state().values())
 
     @property
     def n_items(self) -> int:
@@ -107,8 +175,7 @@ class Trie:
         nodes : int64 [..., m]
         real : bool [..., m]
         """
-        start = self.levels[level].start
-        begin, end = start[parents].long(), start[parents + 1].long()
+        begin, end = self.levels[level].children(parents)
         count = end - begin
         place = torch.arange(int(count.max()) if count.numel() else 0, device=parents.device)
         real = place < count[..., None]
@@ -119,58 +186,85 @@ class Trie:
         """Return int64 [...]: the node of each item's prefix that ends at a level; -1: root."""
         if level < 0:
             return torch.zeros_like(items, dtype=torch.int64)
-        leaf = self.leaf_of_item[items]
-        found = torch.searchsorted(self.levels[level].first, leaf.contiguous(), right=True)
-        return found - 1
+        return self.levels[level].node_of(self.leaf_of_item[items])
 
-    def leaves_of(self, level: int, nodes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return int64 [...] twice: each node's first leaf, and the one behind its last."""
-        first = self.levels[level].first
-        return first[nodes].long(), first[nodes + 1].long()
+    @cached_property
+    def shared(self) -> Tensor:
+        """uint8 [items + 1]: how many codes a leaf shares with the leaf before; 0 at both ends."""
+        shared = torch.full((self.n_items + 1,), self.depth - 1, dtype=torch.uint8)
+        for place in range(self.depth - 2, -1, -1):
+            firsts = self.levels[place].firsts
+            if firsts is None:
+                shared.fill_(place)
+            else:
+                shared[firsts] = place
+        shared[[0, -1]] = 0
+        return shared
 
     @cached_property
     def decided(self) -> Tensor:
-        """int64 [items]: how many codes it takes until one item is left, at least 1."""
-        depth = torch.full((self.n_items,), self.depth, dtype=torch.int64)
-        for level in range(self.depth - 2, -1, -1):
-            single = self.levels[level].leaves == 1
-            leaf_single = single.repeat_interleave(self.levels[level].leaves.long())
-            depth[self.item_of_leaf[leaf_single].long()] = level + 1
-        return depth
+        """uint8 [items]: how many codes it takes until one item is left, at least 1."""
+        of_leaf = torch.maximum(self.shared[:-1], self.shared[1:]) + 1
+        return of_leaf.index_select(0, self.leaf_of_item)
 
     def under(self, prefix: tuple[int, ...]) -> Tensor:
         """Return int64 [n]: the items whose codes begin with a prefix; none if it is illegal."""
-        node = 0
-        for level, code in enumerate(prefix):
-            at = self.levels[level]
-            low, high = int(at.start[node]), int(at.start[node + 1])
-            found = low + int(torch.searchsorted(at.code[low:high].contiguous(), code))
-            if found == high or int(at.code[found]) != code:
+        low, high = 0, self.n_items  # leaves
+        node = torch.tensor(0)
+        for level, code in zip(self.levels, prefix, strict=False):
+            begin, end = (int(bound) for bound in level.children(node))
+            found = (level.code[begin:end] == code).nonzero()
+            if not len(found):
                 return torch.empty(0, dtype=torch.int64)
-            node = found
-        if not prefix:
-            return self.item_of_leaf.long()
-        first = self.levels[len(prefix) - 1].first
-        return self.item_of_leaf[int(first[node]) : int(first[node + 1])].long()
+            node = begin + found[0, 0]
+            low, high = (int(bound) for bound in level.span(node))
+        return self.item_of_leaf[low:high].long()
 
 
-def _int32(values: NDArray[np.integer]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, np.int32))
+def _range(offsets: Tensor | None, at: Tensor) -> tuple[Tensor, Tensor]:
+    """Return int64 [...] twice: ``offsets[at]`` and ``offsets[at + 1]``; None counts up by one."""
+    if offsets is None:
+        return at, at + 1
+    return offsets[at].long(), offsets[at + 1].long()
 
 
-def _sorted(codes: NDArray[np.integer], sizes: tuple[int, ...]) -> NDArray[np.integer]:
-    """Return the order of the rows; codes are packed into as few 64-bit keys as they fit in."""
-    keys: list[NDArray[np.uint64]] = []
-    room = 0
-    for level, size in enumerate(sizes):
-        bits = max(1, (size - 1).bit_length())
-        column = codes[:, level].astype(np.uint64)
-        if bits > room:
-            keys.append(column)
-            room = 64 - bits
-        else:
-            keys[-1] = (keys[-1] << np.uint64(bits)) | column
-            room -= bits
-    if len(keys) == 1:
-        return np.argsort(keys[0])
-    return np.lexsort(keys[::-1])
+def _narrowest(size: int) -> type[np.integer]:
+    """Return the smallest type for codes below `size` that torch can index and compare with."""
+    return np.uint8 if size <= 1 << 8 else np.int16 if size <= 1 << 15 else np.int32
+
+
+def _sorted(codes: NDArray[np.integer], sizes: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return the order of the rows.
+
+    NumPy sorts 64-bit values several times faster than it finds their order. So codes are packed
+    into keys that leave room for the row's place, and the sorted values tell the places. IDs longer
+    than one key are sorted by the last part first: the place keeps equal parts in their order.
+    """
+    n = len(codes)
+    room = (n - 1).bit_length()  # of a place
+    places = np.arange(n)
+    order: NDArray[np.int64] | None = None
+    for part in _parts([(size - 1).bit_length() for size in sizes], 63 - room):
+        key = np.zeros(n, np.int64)
+        for level, bits in part:
+            key <<= bits
+            key |= codes[:, level]
+        key = key if order is None else np.take(key, order)
+        key <<= room
+        key |= places
+        key.sort()
+        key &= (1 << room) - 1
+        order = key if order is None else np.take(order, key)
+    assert order is not None
+    return order
+
+
+def _parts(bits: list[int], most: int) -> Iterator[list[tuple[int, int]]]:
+    """Give (level, its bits) in parts of at most so many bits together, from the last level on."""
+    part: list[tuple[int, int]] = []
+    for level in range(len(bits) - 1, -1, -1):
+        if part and bits[level] + sum(b for _, b in part) > most:
+            yield part
+            part = []
+        part.insert(0, (level, bits[level]))
+    yield part

@@ -27,18 +27,24 @@ class Generator(nn.Module):
     config : family, sizes, softmax
     ids : the catalogue's semantic IDs
     vectors : continuous embeddings by modality, used by the default family where it asks for them
+    trie : that of `ids`, where it is at hand; None builds it
     """
 
     token_table: Tensor
 
     def __init__(
-        self, config: ModelConfig, ids: SemanticIds, vectors: Mapping[str, Embeddings]
+        self,
+        config: ModelConfig,
+        ids: SemanticIds,
+        vectors: Mapping[str, Embeddings],
+        trie: Trie | None = None,
     ) -> None:
         super().__init__()
         paper = config.family == "paper"
         if paper and config.experts:
             raise RecipeError("model.experts: only for family 'default', found family 'paper'")
-        self.config, self.ids, self.trie = config, ids, Trie.of(ids)
+        self.config, self.ids = config, ids
+        self.trie = Trie.of(ids) if trie is None else trie
         self.register_buffer("token_table", torch.from_numpy(ids.tokens), persistent=False)
         self._targets = list(ids.target)
         self.tokens = nn.Embedding(ids.vocabulary, config.dim, padding_idx=PAD)
@@ -164,7 +170,8 @@ class Generator(nn.Module):
         """Return float32 [rows]: the log-probability of the items' own codes at a level."""
         parents = self.trie.nodes_of(items, level - 1)
         _, _, log_prob = self.next_codes(level, hidden, parents)
-        place = self.trie.nodes_of(items, level) - self.trie.levels[level].start[parents]
+        first, _ = self.trie.levels[level].children(parents)
+        place = self.trie.nodes_of(items, level) - first
         return log_prob.gather(1, place[:, None])[:, 0]
 
 

@@ -43,7 +43,7 @@ def beam_search(
         hidden = model.decoder.step(state, x, row_user)
         nodes, real, step = model.next_codes(level, hidden, node[row_user, row_slot])
         if allow is not None:
-            real = real & (allow.select(row_user).counts(level, nodes) > 0)
+            real = allow.narrow(level, nodes, real, row_user)
         step = (step + score[row_user, row_slot][:, None]).masked_fill(~real, float("-inf"))
 
         # A finished beam is its own only child; the others compete with all of theirs.
@@ -59,10 +59,10 @@ def beam_search(
         parent_row = row_of.gather(1, parent)
         found = found.gather(1, parent)
         node = nodes[parent_row, child]
-        leaf, behind = trie.leaves_of(level, node)
+        leaf, end = trie.levels[level].span(node)
         ended = torch.full_like(found, level == trie.depth - 1, dtype=torch.bool)
         if model.legal:
-            ended |= behind - leaf == 1
+            ended |= end - leaf == 1
         ended &= (found < 0) & (score > float("-inf"))
         found = torch.where(ended, trie.item_of_leaf[leaf].long(), found)
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mgrec.ids.filters import Filter
+from mgrec.ids.filters import Filter, Kept
 from mgrec.ids.trie import Trie
 
 
@@ -54,9 +54,79 @@ def test_nodes_leaves_and_depths_of_items(world):
         assert (trie.levels[level].code[node] == torch.from_numpy(codes[:, level])).all()
         first = trie.levels[level].first
         assert ((first[node] <= trie.leaf_of_item) & (trie.leaf_of_item < first[node + 1])).all()
+    ordered = codes[trie.item_of_leaf.numpy()]
+    beside = (ordered[1:] == ordered[:-1]).cumprod(1).sum(1)
+    assert trie.shared.tolist() == [0, *beside.tolist(), 0]
     for item, needed in enumerate(trie.decided.tolist()):
         sharing = [(codes[:, :n] == codes[item, :n]).all(1).sum() for n in range(1, trie.depth + 1)]
         assert needed == sharing.index(1) + 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(worlds)
+def test_bounds_in_full_are_those_asked_for(world):
+    codes, trie = random_trie(*world)
+    parents = 1
+    for level in trie.levels:
+        nodes = len(level.code)
+        assert (len(level.start), len(level.first), len(level.leaves)) == (
+            parents + 1,
+            nodes + 1,
+            nodes,
+        )
+        for bounds, at, asked in (
+            (level.start, torch.arange(parents), level.children),
+            (level.first, torch.arange(nodes), level.span),
+        ):
+            low, high = asked(at)
+            assert (bounds[:-1] == low).all()
+            assert (bounds[1:] == high).all()
+        assert level.widest == level.start.diff().max()
+        assert level.leaves.sum() == len(codes)
+        assert (level.node_of(trie.leaf_of_item) < nodes).all()
+        parents = nodes
+
+
+@settings(max_examples=60, deadline=None)
+@given(worlds)
+def test_a_trie_is_put_together_from_its_own_arrays(world):
+    _, trie = random_trie(*world)
+    state = trie.state()
+    again = Trie.from_state(state)
+    assert trie.nbytes == sum(array.nbytes for array in state.values())
+    assert state.keys() == again.state().keys()
+    assert all(array is state[name] for name, array in again.state().items())
+    assert again.depth == trie.depth
+    for old, new in zip(trie.levels, again.levels, strict=True):
+        for face in ("code", "start", "first", "leaves"):
+            assert torch.equal(getattr(old, face), getattr(new, face))
+
+
+def test_what_says_nothing_is_not_stored():
+    codes = np.array([[0, 0, 0, 1], [0, 0, 1, 0], [1, 0, 0, 0], [1, 0, 1, 0]])
+    trie = Trie.build(codes, (2, 1, 2, 2))
+    top, transition, unique, last = trie.levels
+    assert transition.starts is None
+    assert transition.firsts is top.firsts
+    assert unique.starts is top.firsts
+    assert unique.firsts is last.starts is last.firsts is None
+    stored = {"start0", "first0", *(f"code{n}" for n in range(4)), "item_of_leaf", "leaf_of_item"}
+    assert trie.state().keys() == stored
+
+
+@pytest.mark.parametrize(
+    ("size", "narrowest"),
+    [(256, torch.uint8), (257, torch.int16), (32768, torch.int16), (32769, torch.int32)],
+)
+def test_codes_are_as_narrow_as_their_slot_allows(size, narrowest):
+    codes = np.array([[size - 1, 3], [size - 2, 1], [size - 1, 0]])
+    trie = Trie.build(codes, (size, 4))
+    assert trie.levels[0].code.dtype == narrowest
+    assert trie.levels[0].code.tolist() == [size - 2, size - 1]
+    assert trie.levels[1].code.dtype == torch.uint8
+    assert trie.under((size - 1,)).tolist() == [2, 0]
+    assert trie.under((size - 1, 3)).tolist() == [0]
+    assert trie.under((size, 3)).tolist() == []
 
 
 @settings(max_examples=60, deadline=None)
@@ -85,6 +155,56 @@ def test_a_filter_counts_the_allowed_items_under_every_node(world, data):
             assert (allow.counts(level, nodes)[user] == expected).all()
 
 
+def drawn_filter(data, trie, users):
+    """Return a filter that may keep and may exclude."""
+    n = trie.n_items
+    keep = exclude = None
+    if data.draw(st.booleans()):
+        keep = torch.tensor(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)))
+    if data.draw(st.booleans()):
+        row = st.lists(st.integers(-1, n - 1), min_size=9, max_size=9)
+        exclude = torch.tensor(data.draw(st.lists(row, min_size=users, max_size=users)))
+    return Filter.of(trie, keep, exclude)
+
+
+@settings(max_examples=100, deadline=None)
+@given(worlds, st.data())
+def test_narrowing_keeps_the_children_with_allowed_items(world, data):
+    _, trie = random_trie(*world)
+    allow = drawn_filter(data, trie, users=3)
+    users = torch.arange(3)
+    parents = torch.zeros(3, dtype=torch.int64)
+    for level in range(trie.depth):
+        nodes, real = trie.children(level, parents)
+        before = real.clone()
+        counts = allow.select(users).counts(level, nodes)
+        narrowed = allow.narrow(level, nodes, real, users)
+        assert (narrowed == (real & (counts > 0))).all()
+        assert (real == before).all()
+        row, column = narrowed.nonzero(as_tuple=True)
+        users, parents = users[row], nodes[row, column]  # everybody goes on from all that is left
+
+
+def test_narrowing_no_rows_gives_none():
+    _, trie = random_trie(0, 40, (4, 4, 4))
+    allow = Filter.of(trie, torch.ones(trie.n_items, dtype=torch.bool), torch.tensor([[1, 2]]))
+    none = torch.empty(0, dtype=torch.int64)
+    nodes, real = trie.children(1, none)
+    assert allow.narrow(1, nodes, real, none).shape == nodes.shape
+
+
+def test_a_mask_is_counted_once_and_serves_many_filters():
+    _, trie = random_trie(0, 60, (4, 4, 4))
+    keep = torch.arange(trie.n_items) % 3 == 0
+    kept = Kept.of(trie, keep)
+    seen = torch.tensor([[0, 3], [6, -1]])
+    assert (Filter.of(trie, kept).items(2) == Filter.of(trie, keep).items(2)).all()
+    assert (Filter.of(trie, kept, seen).items(2) == Filter.of(trie, keep, seen).items(2)).all()
+    assert Filter.of(trie, kept).kept is kept
+    assert kept.nodes(1) is kept.nodes(1)
+    assert kept.nodes(2).sum() == keep.sum()
+
+
 def test_a_prefix_leads_to_its_items_and_an_illegal_one_to_none():
     codes, trie = random_trie(0, 60, (4, 4, 4))
     assert sorted(trie.under(()).tolist()) == list(range(len(codes)))
@@ -95,6 +215,30 @@ def test_a_prefix_leads_to_its_items_and_an_illegal_one_to_none():
 def test_repeated_ids_are_refused():
     with pytest.raises(ValueError, match="1 repeated"):
         Trie.build(np.array([[1, 2], [1, 2], [0, 1]]), (4, 4))
+
+
+def test_one_item_is_a_trie():
+    trie = Trie.build(np.array([[2, 0, 1]]), (4, 1, 4))
+    assert trie.under((2, 0, 1)).tolist() == [0]
+    assert trie.decided.tolist() == [1]
+    assert [level.widest for level in trie.levels] == [1, 1, 1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(1, 2**31 - 1), min_size=1, max_size=12).map(tuple),
+    st.integers(1, 200),
+    st.integers(0, 1000),
+)
+def test_leaves_stand_in_the_order_of_their_codes(sizes, items, seed):
+    rng = np.random.default_rng(seed)
+    drawn = np.stack([rng.integers(0, min(size, 3), items) for size in sizes], 1)
+    drawn += np.array(sizes) - np.minimum(sizes, 3)  # the largest codes, so that every bit counts
+    codes = np.unique(drawn, axis=0)
+    shuffled = codes[rng.permutation(len(codes))]
+    trie = Trie.build(shuffled, sizes)
+    assert (shuffled[trie.item_of_leaf.numpy()] == codes).all()
+    assert (shuffled == codes[trie.leaf_of_item.numpy()]).all()
 
 
 def test_ids_longer_than_one_key_sort_right():

@@ -172,7 +172,13 @@ class Recommender:
             return Recommendations((), len(row), "no item of the catalogue is allowed")
         if not len(row):
             return self._popular(k, keep, reason)
-        allow = Filter.of(self.model.trie, torch.from_numpy(keep)) if not keep.all() else None
+        allow = None
+        if only is not None:
+            allow = Filter.of(self.model.trie, torch.from_numpy(keep))
+        elif not keep.all():  # a few are sought by name, without a pass over the catalogue
+            allow = Filter.of(
+                self.model.trie, exclude=torch.from_numpy(np.flatnonzero(~keep))[None]
+            )
         found, scores = top(
             self.model,
             Sequences.of([row]),

@@ -40,6 +40,12 @@ TextColumn = Annotated[
 Seen = Annotated[
     bool, typer.Option("--exclude-seen", help="Leave out items that the history already has.")
 ]
+convert = typer.Typer(
+    help="Turn published files into a data folder.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(convert, name="convert")
 
 
 @app.command()
@@ -76,6 +82,46 @@ def check(
     dataset = _read(data, column, text_column)
     found = look(dataset, chosen.split, forecast=forecast(dataset, chosen))
     _print(found.to_dict() if as_json else found.to_text(), as_json)
+
+
+@convert.command()
+def amazon2014(
+    reviews: Annotated[Path, typer.Option(help="Reviews of one category, such as X.json.gz.")],
+    meta: Annotated[Path, typer.Option(help="Its metadata, such as meta_X.json.gz.")],
+    out: Annotated[Path, typer.Option(help="Folder for the data. Run again to resume.")],
+    images: Annotated[
+        Path | None, typer.Option(help="Where pictures lie or are to go; OUT/images if not named.")
+    ] = None,
+    core: Annotated[int, typer.Option(help="Fewest reviews of a user and of an item.")] = 5,
+    no_download: Annotated[
+        bool, typer.Option("--no-download", help="Take only the pictures that are there.")
+    ] = False,
+    drop_without_picture: Annotated[
+        bool, typer.Option("--drop-without-picture", help="As the paper; the core is taken again.")
+    ] = False,
+    workers: Annotated[int, typer.Option(help="Downloads at the same time.")] = 8,
+    rate: Annotated[float, typer.Option(help="Requests a second, all together.")] = 20.0,
+    attempts: Annotated[int, typer.Option(help="How often a link is tried.")] = 4,
+    megabytes: Annotated[float, typer.Option(help="Largest picture.")] = 10.0,
+    as_json: Json = False,
+) -> None:
+    """Convert the original files of Amazon Reviews 2014, pictures downloaded by their links."""
+    from mgrec.content.fetching import Limits
+    from mgrec.conversion import convert_amazon
+
+    limits = Limits(workers=workers, rate=rate, attempts=attempts, megabytes=megabytes)
+    made = convert_amazon(
+        reviews,
+        meta,
+        out,
+        images=images,
+        core=core,
+        limits=None if no_download else limits,
+        drop_without_picture=drop_without_picture,
+    )
+    for warning in made.warnings:
+        say(f"warning: {warning}")
+    _print(made.to_dict() if as_json else made.to_text(), as_json)
 
 
 @app.command()
@@ -219,7 +265,7 @@ def main() -> None:
         sys.exit(2)
     except SystemExit as stop:
         if stop.code == 130:  # typer's word for Ctrl-C
-            say("interrupted; a fit resumes from its last checkpoint when it is called again")
+            say("interrupted; fit and convert go on where they were when they are called again")
         raise
 
 

@@ -17,6 +17,7 @@ ORDER = (
     ("errors", "progress", "folders", "recipe"),
     ("data",),
     ("content",),
+    ("conversion",),
     ("ids",),
     ("measure",),
     ("model",),
@@ -57,6 +58,12 @@ def test_rooms_import_one_way():
 def test_every_recipe_is_read_and_can_be_written(name):
     recipe = Recipe.named(name)
     assert Recipe.parse(recipe.to_yaml(), name) == recipe
+
+
+def test_paper_clip_is_the_papers_best_strategy_with_clip():
+    clip, best = Recipe.named("paper-clip"), Recipe.named("paper-late++")
+    assert {clip.content.text_encoder, clip.content.image_encoder} == {"clip-ViT-B-32"}
+    assert clip.model_copy(update={"name": best.name, "content": best.content}) == best
 
 
 def test_the_readme_runs_as_written(tmp_path):

@@ -89,6 +89,14 @@ def read_picture(source: Picture, side: int) -> Image:
             raise PictureProblem("corrupt or cut off") from None
 
 
+def is_pixel(source: Picture) -> bool:
+    """Whether a picture that can be read has one pixel, as those have that web pages count by."""
+    from PIL import Image
+
+    with _opened(source) as stream, Image.open(stream, formats=_formats()) as picture:
+        return picture.size == (1, 1)
+
+
 @contextmanager
 def _opened(source: Picture) -> Iterator[BytesIO | BufferedReader]:
     if isinstance(source, bytes):

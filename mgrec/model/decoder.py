@@ -171,9 +171,9 @@ class TokenDecoder(nn.Module):
             for layers, rows in zip(state.history, state.ancestors, strict=False)
         ]
         seen.append(own)
-        queries = queries.unflatten(1, heads) * block.attention.scale
+        queries = queries.unflatten(1, heads)
         scores = [(queries * pair[:, :inner].unflatten(1, heads)).sum(-1) for pair in seen]
-        stacked = torch.stack(scores, -1).float()  # [rows, heads, steps]
+        stacked = torch.stack(scores, -1).float() * block.attention.scale  # [rows, heads, steps]
         if bias is not None:
             stacked = stacked + bias
         weights = stacked.softmax(-1).to(queries.dtype)

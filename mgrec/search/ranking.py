@@ -40,7 +40,7 @@ class Plan:
     memory: int
 
     def __str__(self) -> str:
-        return f"{self.users} at a time, about {max(1, self.memory >> 20):,} MiB"
+        return f"at most {self.users} at a time, in at most {max(1, self.memory >> 20):,} MiB"
 
 
 def plan(model: Generator, beams: int, config: SearchConfig) -> Plan:
@@ -94,11 +94,12 @@ def top(
     scores = np.full((len(histories), k), -np.inf, np.float32)
     recent = histories.last(model.config.history)
     order = np.argsort(recent.lengths, kind="stable")
-    size = plan(model, max(beams, k), config).users
+    most = plan(model, max(beams, k), config).users
+    size = -(-len(order) // max(1, -(-len(order) // most)))  # of batches as equal as can be
     device = model.token_table.device
     coarse = config.precision == "bfloat16"
     model.eval()
-    for at in range(0, len(order), size):
+    for at in range(0, len(order), max(1, size)):
         rows = order[at : at + size]
         padded = torch.from_numpy(recent.select(rows).padded()).to(device)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=coarse):

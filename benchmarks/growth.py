@@ -34,18 +34,25 @@ AXES: dict[str, tuple[int, ...]] = {
     "beams": (10, 50, 200, 500),
     "interactions": (100_000, 1_000_000, 10_000_000),
 }
+# The paper family reads a history token by token, so that a long one takes minutes a user.
+PAPER: dict[str, tuple[int, ...]] = {
+    "items": AXES["items"],
+    "history": (10, 50, 200),
+    "beams": AXES["beams"],
+}
 SHORT: dict[str, tuple[int, ...]] = {"items": (1000, 4000), "interactions": (10_000, 20_000)}
 
 
 def run(quick: bool, data: Path | None) -> list[Figure]:
     """Measure every point in a process of its own, so that its peak of memory is its own."""
-    axes = SHORT if quick else AXES
     figures = []
-    for axis, values in axes.items():
-        recipes = ("late",) if axis in ("interactions", "tokens") else ("late", "paper-text")
-        for recipe in recipes:
-            points = [_measured(recipe, axis, value) for value in values]
-            figures += _figures(recipe, axis, values, points)
+    for recipe, axes in (("late", AXES), ("paper-text", PAPER)):
+        for axis, values in axes.items():
+            if quick:
+                values = SHORT.get(axis, ())
+            if values:
+                points = [_measured(recipe, axis, value) for value in values]
+                figures += _figures(recipe, axis, values, points)
     return figures
 
 

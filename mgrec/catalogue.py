@@ -94,8 +94,8 @@ def build_catalogue(data: Dataset, recipe: Recipe, cache: Path | None = None) ->
     codes: dict[str, Codes] = {}
     raw: dict[str, Embeddings] = {}
     encoded: dict[str, Content] = {}
-    for modality in recipe.ids.modalities:
-        source = _source(data, modality, recipe)
+    for modality, source in sources(data, recipe).items():
+        say(f"{modality}: {_SOURCES[source]}")
         if source == "codes":
             codes[modality] = _ready(data.codes[modality], modality, recipe)
         elif source == "embeddings":
@@ -106,7 +106,7 @@ def build_catalogue(data: Dataset, recipe: Recipe, cache: Path | None = None) ->
 
     scalers = {name: Standardiser.fit(e, pca=recipe.quantiser.pca) for name, e in raw.items()}
     vectors = {name: scalers[name].apply(e) for name, e in raw.items()}
-    blocks, layout = _blocks(vectors, codes, recipe.ids)
+    blocks, layout = _blocks(vectors, recipe.ids)
     quantisers: dict[str, Quantiser] = {}
     for name, block in blocks.items():
         quantisers[name] = fit_quantiser(block, recipe.quantiser, name, recipe.seed)
@@ -139,20 +139,32 @@ def _ready(feature: Feature, modality: str, recipe: Recipe) -> Feature:
 
 
 def _blocks(
-    vectors: dict[str, Embeddings], codes: dict[str, Codes], layout: IdsConfig
+    vectors: dict[str, Embeddings], layout: IdsConfig
 ) -> tuple[dict[str, Embeddings], IdsConfig]:
     """Return what is still to be quantised, and the layout of the blocks that come of it."""
     if layout.fusion != "early":
         return vectors, layout
-    if codes:
-        raise RecipeError(
-            f"ids.fusion: early fusion needs embeddings, found codes only of {', '.join(codes)}"
-        )
     return {FUSED: fused(vectors)}, IdsConfig(fusion="unimodal", modalities=(FUSED,))
 
 
+def sources(data: Dataset, recipe: Recipe) -> dict[str, str]:
+    """Return where each of a recipe's modalities comes from, before anything is encoded.
+
+    Raises
+    ------
+    RecipeError, DataError
+        If the recipe cannot be fitted on the data, in one line.
+    """
+    found = {modality: _source(data, modality, recipe) for modality in recipe.ids.modalities}
+    bare = [modality for modality, source in found.items() if source == "codes"]
+    if recipe.ids.fusion == "early" and bare:
+        raise RecipeError(
+            f"ids.fusion: early fusion needs embeddings, found codes only of {', '.join(bare)}"
+        )
+    return found
+
+
 def _source(data: Dataset, modality: str, recipe: Recipe) -> str:
-    """Return where a modality's content comes from, or say in one line why it has none."""
     if modality not in data.modalities:
         known = list(data.modalities)
         raise RecipeError(
@@ -160,9 +172,7 @@ def _source(data: Dataset, modality: str, recipe: Recipe) -> str:
             f" has only {', '.join(known) or 'no content at all'}.{nearest(modality, known)}"
             f" Try a unimodal recipe, such as --recipe {known[0] if known else 'text'}."
         )
-    source = data.source_of(modality, recipe.content.source_of(modality))
-    say(f"{modality}: {_SOURCES[source]}")
-    return source
+    return data.source_of(modality, recipe.content.source_of(modality))
 
 
 _SOURCES = {

@@ -37,6 +37,9 @@ TextColumn = Annotated[
     list[str],
     typer.Option("--text-column", help="A column that makes up an item's text. Repeatable."),
 ]
+Published = Annotated[
+    str | None, typer.Option(help="Show published figures beside: beauty or toys.")
+]
 Seen = Annotated[
     bool, typer.Option("--exclude-seen", help="Leave out items that the history already has.")
 ]
@@ -140,15 +143,18 @@ def fit(
     ] = None,
     column: Column = [],  # noqa: B006
     text_column: TextColumn = [],  # noqa: B006
+    published: Published = None,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Train a recommender, measure it, save it, and write its report page."""
     from mgrec.recipe import Recipe
     from mgrec.recommender import Recommender
+    from mgrec.study.published import check_dataset
     from mgrec.study.summary import report_run
 
     _threads(threads)
+    check_dataset(published)
     before = Recommender.load(start) if start else None
     if before and recipe:
         raise RequestError("fit: --from keeps the artifact's recipe, expected no --recipe")
@@ -156,7 +162,7 @@ def fit(
     made = Recommender.fit(
         _read(data, column, text_column), chosen, out=out, final=final, start=before
     )
-    table = report_run(made, out / "report.html")
+    table = report_run(made, out / "report.html", published)
     _print(table.to_dict() if as_json else table.to_text(), as_json)
 
 
@@ -183,6 +189,61 @@ def evaluate(
         Recommender.load(run), other, baselines_too=baselines, exclude_seen=exclude_seen
     )
     _print(table.to_dict() if as_json else table.to_text(), as_json)
+
+
+@app.command()
+def compare(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder for runs and report. Run again to resume.")],
+    recipes: Annotated[
+        str,
+        typer.Option(help="Names or YAML files, by commas; late*1 has one seed."),
+    ] = "text,image,early,late,late++",
+    seeds: Annotated[int, typer.Option(min=1, help="Of every recipe without a star.")] = 3,
+    sweep: Annotated[
+        list[str],
+        typer.Option(
+            help="A row a value, one seed each: quantiser.levels=2,3,4, or after a recipe:"
+            ' "late: model.dim=64,128". Repeatable.'
+        ),
+    ] = [],  # noqa: B006
+    baselines: Annotated[
+        str, typer.Option(help="Out of popularity, item-knn, sasrec; empty for none.")
+    ] = "popularity,item-knn,sasrec",
+    against: Annotated[
+        str | None, typer.Option(help="The row that all others are tested against: late++.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Of training for every run: -s training.minutes=..")
+    ] = None,
+    setting: Setting = [],  # noqa: B006
+    exclude_seen: Annotated[
+        bool, typer.Option("--exclude-seen", help="A second table with seen items left out.")
+    ] = False,
+    published: Published = None,
+    column: Column = [],  # noqa: B006
+    text_column: TextColumn = [],  # noqa: B006
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Put strategies and baselines side by side, on one split and budget, with tests."""
+    from mgrec.study.compare import compare as put
+    from mgrec.study.publishing import document, table
+
+    _threads(threads)
+    found = put(
+        _read(data, column, text_column),
+        out,
+        _words(recipes),
+        seeds=seeds,
+        settings=[*setting, *([] if minutes is None else [f"training.minutes={minutes}"])],
+        sweeps=sweep,
+        baselines=_words(baselines),
+        against=against,
+        exclude_seen=exclude_seen,
+        dataset=published,
+    )
+    _print(document(found) if as_json else table(found, out).to_text(), as_json)
 
 
 @app.command()
@@ -282,6 +343,10 @@ def _read(path: Path, columns: list[str], text_columns: list[str]) -> Any:
     for warning in dataset.notes.warnings:
         say(f"warning: {warning}")
     return dataset
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _ids(text: str) -> list[int | str]:

@@ -30,7 +30,12 @@ class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
         unit = task.fields["unit"]
-        return Text("" if speed is None else f"{speed:,.0f} {unit}/s", style="cyan")
+        return Text("" if speed is None else _rate(speed, unit), style="cyan")
+
+
+def _rate(speed: float, unit: str) -> str:
+    """Say how fast, also of what takes longer than a second each."""
+    return f"{speed:,.0f} {unit}/s" if speed >= 1 else f"{1 / max(speed, 1e-9):,.0f} s each"
 
 
 class Bar:
@@ -68,8 +73,8 @@ class Bar:
         if self._shown:
             self._progress.stop()
         if seconds > 2 and self.done:
-            rate = self.done / seconds
-            say(f"{self._label}: {self.done:,} {self._unit} in {seconds:.1f} s ({rate:,.0f}/s)")
+            rate = _rate(self.done / seconds, self._unit)
+            say(f"{self._label}: {self.done:,} {self._unit} in {seconds:.1f} s ({rate})")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -51,6 +52,7 @@ class Recommender:
     counts : int64 [items], how often training saw each item
     facts : what there is to say about the run: curves, notes, metrics
     fingerprint : of the data
+    tested : what `fit` measured, so that it need not be ranked again; not saved
     """
 
     recipe: Recipe
@@ -60,6 +62,7 @@ class Recommender:
     counts: NDArray[np.int64]
     facts: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
+    tested: Evaluation | None = None
 
     # ---------------------------------------------------------------- fitting
 
@@ -116,12 +119,17 @@ class Recommender:
             data.fingerprint,
         )
         if len(parts.test):
-            made.facts["test"] = made.evaluate().to_dict()
+            begun = time.monotonic()
+            tested = made.evaluate()
+            made.facts["test_seconds"] = time.monotonic() - begun
+            made.facts["test"] = tested.to_dict()
+            made = replace(made, tested=tested)
         if final and parts.train is not users.log:
             refitted = refit_model(catalogue, users.log, recipe, saves, before, fitted)
             made = replace(
                 made,
                 model=refitted.model,
+                tested=None,
                 counts=np.bincount(users.log.items, minlength=catalogue.n_items),
                 facts=made.facts | {"final": refitted.facts},
             )

@@ -55,12 +55,16 @@ def settings(*more):
 
 def test_fit_trains_saves_measures_and_reports(run, shop, tmp_path):
     out = tmp_path / "run"
-    code, text, err = run("fit", shop, "--recipe", "late++", "--out", out, *settings())
+    wanted = ("--recipe", "late++", "--published", "beauty", "--out", out)
+    code, text, err = run("fit", shop, *wanted, *settings())
     assert code == 0, err
     assert "N@10" in text
     assert "popularity" in text
     assert (out / "manifest.json").is_file()
-    assert "<html" in (out / "report.html").read_text()
+    page = (out / "report.html").read_text()
+    assert "<html" in page
+    assert "arXiv 2305.05065" in page
+    assert "processor" in page
     assert not out.with_name("run.checkpoints").exists()
     code, text, _ = run("evaluate", out, "--json")
     found = json.loads(text)["rows"][0]["metrics"]["NDCG@10"]
@@ -115,7 +119,7 @@ def test_evaluate_against_another_run_tests_the_difference(run, artifact):
 def test_help_is_there_for_every_verb(run):
     code, text, _ = run("--help")
     assert code == 0
-    for verb in ("demo", "check", "fit", "evaluate", "recommend", "inspect"):
+    for verb in ("demo", "check", "fit", "evaluate", "compare", "recommend", "inspect"):
         assert verb in text
         code, more, _ = run(verb, "--help")
         assert code == 0
@@ -132,6 +136,8 @@ def test_help_is_there_for_every_verb(run):
         (["fit", "SHOP", "--out", "TMP/x", "-s", "model.dim=much"], "model.dim"),
         (["fit", "SHOP", "--out", "TMP/x", "--column", "uid"], "user_id=uid"),
         (["fit", "SHOP", "--out", "TMP"], "folder of other things"),
+        (["fit", "SHOP", "--out", "TMP/x", "--published", "toy"], "Did you mean 'toys'?"),
+        (["compare", "SHOP", "--out", "TMP/x", "--recipes", "lat"], "Did you mean 'late'?"),
         (["recommend", "RUN", "--user", "u001", "-k", "0"], "k: expected at least 1"),
         (["recommend", "RUN"], "either a history or a user"),
         (["recommend", "RUN", "--all-users"], "--out"),

@@ -180,8 +180,8 @@ class Dataset:
     def _texts(self) -> pl.Series:
         return texts(self.items, self.text_columns)
 
-    def _has(self, modality: str) -> bool:
-        """Whether there is anything to encode."""
+    def encodable(self, modality: str) -> bool:
+        """Whether there are texts or pictures to encode."""
         if modality == "text":
             return self._texts.null_count() < self.n_items
         return modality == "image" and "image" in self.items and bool(self.items["image"].count())
@@ -190,8 +190,17 @@ class Dataset:
     def modalities(self) -> tuple[str, ...]:
         """What is known of items, from words, pictures or ready-made arrays; text, image first."""
         ready = {*self.embeddings, *self.codes}
-        first = [m for m in ("text", "image") if m in ready or self._has(m)]
+        first = [m for m in ("text", "image") if m in ready or self.encodable(m)]
         return (*first, *sorted(ready - {"text", "image"}))
+
+    def present(self, modality: str) -> NDArray[np.bool_]:
+        """Return bool [items]: which items have a modality, in its most finished form."""
+        if modality in self.codes:
+            return self.codes[modality].present
+        if modality in self.embeddings:
+            return self.embeddings[modality].present
+        given = self.texts() if modality == "text" else self.pictures()
+        return np.array([value is not None for value in given], bool)
 
     def texts(self) -> list[str | None]:
         """Return every item's text, None where it has none."""
@@ -217,7 +226,7 @@ class Dataset:
             there.append("codes")
         if modality in self.embeddings:
             there.append("embeddings")
-        if self._has(modality):
+        if self.encodable(modality):
             there.append("encode")
         if wanted == "auto" and there:
             return there[0]

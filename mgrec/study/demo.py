@@ -15,7 +15,8 @@ from mgrec.progress import say
 from mgrec.recipe import Recipe
 from mgrec.recommender import Recommender
 from mgrec.study.listing import titles
-from mgrec.study.report import Kind, Row, write_report
+from mgrec.study.parts import Kind, Row
+from mgrec.study.report import write_report
 from mgrec.study.results import baselines, protocol
 from mgrec.study.summary import summary
 from mgrec.study.table import Table

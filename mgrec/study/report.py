@@ -1,4 +1,4 @@
-"""The report: one structure of everything a run has to say, as a page that needs nothing else."""
+"""The report: what a run or a study has to say, as a page that needs nothing else."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ import math
 import warnings
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from mgrec.errors import MissingExtra
-from mgrec.measure.intervals import Interval
-from mgrec.study.drawing import bars, plot, whiskers
-
-Kind = Literal["ceiling", "model", "baseline", "published"]
+from mgrec.study.drawing import Plot, bars, plot, whiskers
+from mgrec.study.parts import Curve, Item, Kind, Results, Row, Section, Summary, User
 
 _OURS = ("model", "baseline")  # among these the best is set in bold
 
@@ -32,174 +30,9 @@ _GROUPS: Mapping[Kind, str] = {
 }
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the table of results.
-
-    Attributes
-    ----------
-    name : str
-    kind : Kind
-        The best of the models and baselines is set in bold; ceilings and published figures are
-        there to compare with.
-    metrics : mapping of str to Interval
-        By column name; a column that is absent stays empty, as do ends that are NaN.
-    note : str
-        A few words under the name.
-    beside : mapping of str to str
-        Further columns, already worded: p of a paired test, parameters, seconds.
-    """
-
-    name: str
-    kind: Kind
-    metrics: Mapping[str, Interval]
-    note: str = ""
-    beside: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class SliceRow:
-    """One part of the cases: what it is, how many are in it, a value by name of `Row`."""
-
-    name: str
-    meaning: str
-    cases: int
-    values: Mapping[str, Interval]
-
-
-@dataclass(frozen=True)
-class Slices:
-    """One metric, slice by slice."""
-
-    metric: str
-    rows: tuple[SliceRow, ...]
-
-
-@dataclass(frozen=True)
-class Codebook:
-    """The health of one codebook: ``text, level 1``, a sentence, how many items each code has."""
-
-    name: str
-    sentence: str
-    usage: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One line over one axis: validation NDCG@10 or loss by epoch, or accuracy by codebook size.
-
-    Attributes
-    ----------
-    title, x_label : str
-    x, y : tuple of float
-    low, high : tuple of float
-        A band around y; empty where there is none.
-    marked : float, optional
-        The x of the point that was chosen.
-    """
-
-    title: str
-    x_label: str
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-    low: tuple[float, ...] = ()
-    high: tuple[float, ...] = ()
-    marked: float | None = None
-
-
-@dataclass(frozen=True)
-class Block:
-    """One block of a semantic ID: a modality's codes, or the disambiguation codes."""
-
-    name: str
-    codes: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Item:
-    """An item as a person sees it; the picture is a file, and may be missing."""
-
-    item_id: str
-    title: str
-    text: str = ""
-    picture: Path | None = None
-    semantic_id: tuple[Block, ...] = ()
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """One recommended item; `hit` where it is the target."""
-
-    item: Item
-    score: float
-    hit: bool = False
-
-
-@dataclass(frozen=True)
-class User:
-    """One user: what the model saw (oldest first), what it recommended, what came next."""
-
-    name: str
-    history: tuple[Item, ...]
-    suggestions: tuple[Suggestion, ...]
-    target: Item | None = None
-    note: str = ""
-
-    @property
-    def place(self) -> int | None:
-        """The 1-based place at which the target was recommended; None where it was not."""
-        return next((n for n, s in enumerate(self.suggestions, 1) if s.hit), None)
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Everything a report says. What is empty is left out of the page.
-
-    Attributes
-    ----------
-    title, verdict : str
-        The verdict is one paragraph that somebody who has not read the paper understands.
-    facts : mapping of str to str, int or float
-        Of the data: ``{"users": 22363}``.
-    results : tuple of Row
-    columns : tuple of str
-        Names of the metrics, in order.
-    headline : str
-        The metric that is drawn.
-    protocol : str
-        One sentence under the table: split, ranking, filter, intervals.
-    slices, codebooks, curves, users
-        See their classes.
-    warnings : tuple of str
-        What was rejected or repaired, one sentence each.
-    score : str
-        What a suggestion's score is.
-    recipe : str
-        The whole recipe as YAML.
-    card : mapping of str to str
-        What it takes to do it again: command, seed, fingerprint, versions.
-    """
-
-    title: str
-    verdict: str
-    facts: Mapping[str, str | int | float]
-    results: tuple[Row, ...]
-    columns: tuple[str, ...]
-    headline: str = "NDCG@10"
-    protocol: str = ""
-    slices: tuple[Slices, ...] = ()
-    codebooks: tuple[Codebook, ...] = ()
-    curves: tuple[Curve, ...] = ()
-    users: tuple[User, ...] = ()
-    warnings: tuple[str, ...] = ()
-    score: str = "log probability"
-    recipe: str = ""
-    card: Mapping[str, str] = field(default_factory=dict)
-
-
-def to_json(summary: Summary) -> str:
-    """Return the summary as JSON: NaN as null, and of pictures the file names alone."""
-    return json.dumps(_plain(summary), indent=2, ensure_ascii=False, allow_nan=False)
+def to_json(value: Any) -> str:
+    """Return a summary, or any structure, as JSON: NaN as null, of pictures the names alone."""
+    return json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def write_report(path: Path, summary: Summary) -> None:
@@ -225,34 +58,59 @@ def render(summary: Summary) -> str:
     MissingExtra
         If Jinja2 is not installed.
     """
-    try:
-        import jinja2
-    except ImportError:
-        raise MissingExtra("report: needs Jinja2: pip install 'mgrec[report]'") from None
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"figure": _figure, "fact": _fact, "snippet": _snippet, "score": _score}
-    template = environment.from_string((files("mgrec.study") / "report.html").read_text("utf-8"))
+    template = _template()
     items = [item for user in summary.users for item in _items(user)]
     pictures = _thumbnails({item.picture for item in items if item.picture is not None})
-    by_kind = ((title, [r for r in summary.results if r.kind == k]) for k, title in _GROUPS.items())
     return template.render(
         summary=summary,
-        groups=[(title, rows) for title, rows in by_kind if rows],
-        beside=list(dict.fromkeys(name for row in summary.results for name in row.beside)),
-        best={name: _best(summary.results, name) for name in summary.columns},
-        forest=whiskers([row.metrics.get(summary.headline) for row in summary.results]),
+        tables=[_table(results) for results in summary.tables],
         models=list(dict.fromkeys(n for s in summary.slices for r in s.rows for n in r.values)),
-        plots=[
-            (curve, plot(curve.x, curve.y, curve.low, curve.high, curve.marked))
-            for curve in summary.curves
-        ],
+        plots=_plots,
         bars=bars,
         blocks=list(dict.fromkeys(block.name for item in items for block in item.semantic_id)),
         pictures=pictures,
         unreadable=sum(picture is None for picture in pictures.values()),
+        anchors=_anchors((*summary.intro, *summary.sections)),
     )
+
+
+def _template() -> Any:
+    try:
+        import jinja2
+    except ImportError:
+        raise MissingExtra("report: needs Jinja2: pip install 'mgrec[report]'") from None
+    return _compiled(jinja2)
+
+
+@cache
+def _compiled(jinja2: Any) -> Any:
+    """Return the template, once a process: a comparison writes its page after every run."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"figure": _figure, "fact": _fact, "snippet": _snippet, "score": _score}
+    return environment.from_string((files("mgrec.study") / "report.html").read_text("utf-8"))
+
+
+def _table(results: Results) -> dict[str, Any]:
+    """Return what the template needs to know of one table of results."""
+    by_kind = ((title, [r for r in results.rows if r.kind == k]) for k, title in _GROUPS.items())
+    return {
+        "results": results,
+        "groups": [(title, rows) for title, rows in by_kind if rows],
+        "beside": list(dict.fromkeys(name for row in results.rows for name in row.beside)),
+        "best": {name: _best(results.rows, name) for name in results.columns},
+        "forest": whiskers([row.metrics.get(results.headline) for row in results.rows]),
+    }
+
+
+def _plots(curves: Iterable[Curve]) -> list[tuple[Curve, Plot | None]]:
+    return [(c, plot(c.x, c.y, c.low, c.high, c.marked)) for c in curves]
+
+
+def _anchors(sections: Iterable[Section]) -> dict[str, str]:
+    """Return an address on the page for every section, by its title."""
+    return {section.title: f"part-{n}" for n, section in enumerate(sections, 1)}
 
 
 def _thumbnails(paths: Iterable[Path]) -> dict[Path, str | None]:
@@ -316,16 +174,16 @@ def _snippet(text: str, length: int = 110) -> str:
     return words if len(words) <= length else words[:length].rsplit(" ", 1)[0] + "…"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return the same in dicts, lists, strings and numbers."""
     if dataclasses.is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     if isinstance(value, Path):
         return value.name
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return plain(value.item())
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -14,7 +14,8 @@ from mgrec.measure.evaluation import Evaluation, measure
 from mgrec.measure.intervals import Paired
 from mgrec.recommender import Recommender
 from mgrec.study.baselines import ItemKNN, Popularity
-from mgrec.study.report import Kind, Row
+from mgrec.study.ground import stated
+from mgrec.study.parts import Kind, Row
 from mgrec.study.sasrec import fit_sasrec
 from mgrec.study.table import Table
 
@@ -27,12 +28,7 @@ class Excluding(Protocol):
 
 def protocol(made: Recommender, exclude_seen: bool) -> str:
     """Say in one sentence how figures were measured."""
-    seen = "items of a user's history left out" if exclude_seen else "nothing filtered"
-    return (
-        f"Test of the split '{made.recipe.split.kind}', item level, ranked against all"
-        f" {made.catalogue.n_items:,} items, {seen}, selected on validation;"
-        " 95% bootstrap intervals over users."
-    )
+    return stated(made.recipe.split.kind, made.catalogue.n_items, exclude_seen)
 
 
 def row(name: str, kind: Kind, found: Evaluation, note: str = "") -> Row:
@@ -64,7 +60,7 @@ def baselines(
             config,
             recipe.seed,
             history=recipe.model.history,
-        )
+        ).model
     return {
         name: measure(ranker.top(parts.test.history, 20, exclude_seen), parts, n, present)
         for name, ranker in rankers.items()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from mgrec.measure.metrics import metric, ranks_of
 from mgrec.model.checkpoint import Checkpoint
 from mgrec.model.histories import CausalStack
 from mgrec.model.next_item import bucketed, tiled
-from mgrec.model.training import train
+from mgrec.model.training import Progress, train
 from mgrec.recipe import ModelConfig, TrainingConfig
 
 
@@ -88,6 +89,14 @@ class NextName:
         return F.cross_entropy(self.module.logits(states), targets[real])
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A trained SASRec, and the course of its training."""
+
+    model: SASRec
+    progress: Progress
+
+
 def fit_sasrec(
     log: Sequences,
     validation: Cases,
@@ -97,8 +106,8 @@ def fit_sasrec(
     *,
     history: int = 50,
     dropout: float = 0.5,
-    checkpoint: Callable[[str], Checkpoint | None] = lambda stage: None,
-) -> SASRec:
+    checkpoint: Checkpoint | None = None,
+) -> Trained:
     """Train SASRec, selected by NDCG@10 on the validation cases."""
     torch.manual_seed(seed)
     model = SASRec(ModelConfig(history=history, dropout=dropout), n_items)
@@ -108,12 +117,12 @@ def fit_sasrec(
         return {"NDCG@10": float(metric(ranks_of(found, validation.targets), "NDCG@10").mean())}
 
     task = NextName(model, log, config, seed)
-    train(
+    progress = train(
         task,
         config,
         epochs=config.epochs,
         seed=seed,
         evaluate=evaluate if len(validation) else None,
-        checkpoint=checkpoint("sasrec"),
+        checkpoint=checkpoint,
     )
-    return model.eval()
+    return Trained(model.eval(), progress)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,28 +17,37 @@ from mgrec.measure.intervals import Interval
 from mgrec.measure.slices import MEANING
 from mgrec.progress import say
 from mgrec.recommender import Recommender
+from mgrec.study.card import card
 from mgrec.study.listing import titles
-from mgrec.study.report import (
+from mgrec.study.parts import (
     Block,
     Codebook,
     Curve,
     Item,
     Row,
+    Section,
     SliceRow,
     Slices,
     Suggestion,
     Summary,
     User,
-    write_report,
 )
+from mgrec.study.published import published
+from mgrec.study.report import write_report
 from mgrec.study.results import baselines, compared, protocol, row
 from mgrec.study.table import SHOWN, Table
+from mgrec.study.wording import made_with
 
 USERS, HISTORY = 10, 12  # shown on the page
 
 
-def report_run(made: Recommender, path: Path) -> Table:
-    """Measure a run beside the cheap baselines, write its page, and return its table."""
+def report_run(made: Recommender, path: Path, dataset: str | None = None) -> Table:
+    """Measure a run beside the cheap baselines, write its page, and return its table.
+
+    Parameters
+    ----------
+    dataset : one that papers share, for their figures beside ours
+    """
     parts = made.split()
     if not len(parts.test):
         rows: tuple[Row, ...] = ()
@@ -52,7 +60,7 @@ def report_run(made: Recommender, path: Path) -> Table:
         words = "Measured before the model was trained on everything, the test cases included."
         _write(path, summary(made, parts, rows, {}, words))
         return Table(rows, protocol(made, False), (words,))
-    ours = made.evaluate()
+    ours = made.tested or made.evaluate()
     found = baselines(made, parts, trained=False)
     rows = (
         row(made.recipe.name, "model", ours),
@@ -60,8 +68,18 @@ def report_run(made: Recommender, path: Path) -> Table:
     )
     notes = [compared(f"minus {name}", ours, theirs) for name, theirs in found.items()]
     measured = {made.recipe.name: ours, **found}
-    _write(path, summary(made, parts, rows, measured, verdict(made, ours, found)))
+    page = summary(made, parts, rows, measured, verdict(made, ours, found))
+    if dataset is not None:
+        page = replace(page, sections=(_published(dataset, made, ours),))
+    _write(path, page)
     return Table(rows, protocol(made, False), tuple(notes))
+
+
+def _published(dataset: str, made: Recommender, ours: Evaluation) -> Section:
+    figures = [ours.metrics[name].value for name in ("NDCG@10", "Recall@10")]
+    encoders = [f"{m}: {one.name}" for m, one in made.catalogue.encoders.items()]
+    how = made_with(made.recipe, "; ".join(encoders) or "ready-made content")
+    return published(dataset, [(made.recipe.name, figures[0], figures[1], how)])
 
 
 def _write(path: Path, page: Summary) -> None:
@@ -130,18 +148,18 @@ def summary(
         warnings=tuple(made.facts.get("notes", ())),
         score="log probability" if made.model.experts is None else "weighted log probabilities",
         recipe=made.recipe.to_yaml(),
-        card={
-            "recipe": made.recipe.name,
-            "seed": str(made.recipe.seed),
-            "data fingerprint": made.fingerprint[:16],
-            **{
-                f"encoder of {name}": f"{encoder.name} {encoder.revision}"
-                for name, encoder in made.catalogue.encoders.items()
-            },
-            **{name: version(name) for name in ("mgrec", "torch", "numpy", "polars")},
-            "python": platform.python_version(),
-            "machine": f"{platform.system()} {platform.machine()}",
-        },
+        card=_card(made, len(parts.test) > 0),
+    )
+
+
+def _card(made: Recommender, tested: bool) -> dict[str, str]:
+    encoders = made.catalogue.encoders.items()
+    return card(
+        recipes=made.recipe.name,
+        seeds=str(made.recipe.seed),
+        fingerprint=made.fingerprint,
+        protocol=protocol(made, False) if tested else "nothing was held out",
+        more={f"encoder of {name}": f"{one.name} {one.revision}" for name, one in encoders},
     )
 
 

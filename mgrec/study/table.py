@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mgrec.measure.intervals import Interval
-from mgrec.study.report import Row
+from mgrec.study.parts import Row
 
 SHOWN = ("Recall@5", "NDCG@5", "Recall@10", "NDCG@10", "Recall@20", "NDCG@20", "MRR@10")
 

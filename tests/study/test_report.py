@@ -22,7 +22,7 @@ from mgrec.errors import MissingExtra
 from mgrec.measure.intervals import Interval
 from mgrec.measure.metrics import COLUMNS, with_intervals
 from mgrec.study.drawing import bars, plot, ticks, ticks_around, whiskers
-from mgrec.study.report import (
+from mgrec.study.parts import (
     Block,
     Codebook,
     Curve,
@@ -33,10 +33,8 @@ from mgrec.study.report import (
     Suggestion,
     Summary,
     User,
-    render,
-    to_json,
-    write_report,
 )
+from mgrec.study.report import render, to_json, write_report
 
 EMPTY = {"br", "circle", "hr", "img", "input", "line", "link", "meta", "polygon", "polyline"}
 

@@ -1,0 +1,204 @@
+"""Rows side by side: means over seeds, intervals over users, paired tests with Holm's correction.
+
+Several seeds enter as one: every user's metric is averaged over the seeds, and intervals, tests and
+slices are of those averages. So a test asks whether rows differ for other users, with these seeds;
+how far seeds move a row is given beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mgrec.measure.evaluation import SLICED
+from mgrec.measure.intervals import Interval, Paired, bootstrap, holm, paired
+from mgrec.measure.metrics import COLUMNS, per_user
+from mgrec.study.grid import Point
+from mgrec.study.outcomes import Cost, Outcome
+from mgrec.study.parts import Kind
+
+HEADLINE = "NDCG@10"
+LEVEL = 0.05  # of a corrected p, below which a difference is called one
+
+
+@dataclass(frozen=True)
+class Member:
+    """A row before it is measured: its runs that are done, of those that are wanted.
+
+    Attributes
+    ----------
+    what : of the row, in a sentence for somebody who has not read the paper
+    made : with which content, history, loss, in words for somebody who has
+    outcomes : by seed; a row without chance in it has one, under None
+    wanted : how many there will be
+    """
+
+    name: str
+    kind: Kind
+    what: str
+    made: str
+    outcomes: Mapping[int | None, Outcome]
+    wanted: int = 1
+    point: Point | None = None
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A row minus the reference: the difference, p, and p corrected for all rows of the table."""
+
+    difference: Interval
+    p: float
+    corrected: float
+
+    @property
+    def verdict(self) -> str:
+        """``better``, ``worse`` or ``not told apart``."""
+        if not self.corrected < LEVEL:
+            return "not told apart"
+        return "better" if self.difference.value > 0 else "worse"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A measured row.
+
+    Attributes
+    ----------
+    metrics : every column, mean over seeds and users, interval over users
+    slices : metric -> slice -> interval
+    by_seed : NDCG@10 of each seed
+    cost : means over seeds
+    test : against the reference; None for the reference itself
+    """
+
+    name: str
+    kind: Kind
+    what: str
+    made: str
+    metrics: Mapping[str, Interval]
+    slices: Mapping[str, Mapping[str, Interval]]
+    by_seed: tuple[float, ...]
+    wanted: int
+    cost: Cost
+    notes: str = ""
+    test: Tested | None = None
+    point: Point | None = None
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of NDCG@10 between seeds; NaN for one."""
+        return float(np.std(self.by_seed, ddof=1)) if len(self.by_seed) > 1 else float("nan")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One table: all rows under one protocol."""
+
+    exclude_seen: bool
+    protocol: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that a comparison has to say.
+
+    Attributes
+    ----------
+    reference : the row that the others are tested against
+    standings : nothing filtered first; with seen items left out, if asked for
+    cases : how many are in each slice
+    absent : rows that do not apply, and why
+    waiting : runs that are not done yet
+    facts : of the data
+    card : what it takes to do it again
+    dataset : whose published figures stand beside, if any
+    """
+
+    reference: str
+    standings: tuple[Standing, ...]
+    cases: Mapping[str, int]
+    absent: Mapping[str, str] = field(default_factory=dict)
+    waiting: tuple[str, ...] = ()
+    facts: Mapping[str, str | int | float] = field(default_factory=dict)
+    card: Mapping[str, str] = field(default_factory=dict)
+    dataset: str | None = None
+
+
+def standing(
+    members: Sequence[Member],
+    reference: str,
+    slices: Mapping[str, NDArray[np.bool_]],
+    exclude_seen: bool,
+    protocol: str,
+) -> Standing:
+    """Measure and test all rows that have a run under a protocol."""
+    averaged = {m.name: _averaged(m, exclude_seen) for m in members}
+    users = {name: values for name, values in averaged.items() if values is not None}
+    there = [m for m in members if m.name in users]
+    lines = [_line(m, users[m.name], slices, exclude_seen) for m in there]
+    ours = users.get(reference)
+    if ours is None:
+        return Standing(exclude_seen, protocol, tuple(lines))
+    column = COLUMNS.index(HEADLINE)
+    found: dict[str, Paired] = {
+        m.name: paired(users[m.name][:, column], ours[:, column])
+        for m in there
+        if m.name != reference
+    }
+    corrected = holm([test.p for test in found.values()])
+    tests = {
+        name: Tested(test.difference, test.p, p)
+        for (name, test), p in zip(found.items(), corrected, strict=True)
+    }
+    tested = tuple(replace(line, test=tests.get(line.name)) for line in lines)
+    return Standing(exclude_seen, protocol, tested)
+
+
+def _averaged(member: Member, exclude_seen: bool) -> NDArray[np.float64] | None:
+    """Return float64 [cases, metrics], the mean over seeds; None without a run."""
+    ranks = [o.ranks[exclude_seen] for o in member.outcomes.values() if exclude_seen in o.ranks]
+    return np.mean([per_user(r) for r in ranks], axis=0) if ranks else None
+
+
+def _line(
+    member: Member,
+    users: NDArray[np.float64],
+    slices: Mapping[str, NDArray[np.bool_]],
+    exclude_seen: bool,
+) -> Line:
+    done = [o for o in member.outcomes.values() if exclude_seen in o.ranks]
+    column = COLUMNS.index(HEADLINE)
+    wanted = [COLUMNS.index(name) for name in SLICED]
+    parts = {name: bootstrap(users[mask][:, wanted]) for name, mask in slices.items()}
+    return Line(
+        name=member.name,
+        kind=member.kind,
+        what=member.what,
+        made=member.made,
+        metrics=dict(zip(COLUMNS, bootstrap(users), strict=True)),
+        slices={
+            metric: {name: found[n] for name, found in parts.items()}
+            for n, metric in enumerate(SLICED)
+        },
+        by_seed=tuple(float(per_user(o.ranks[exclude_seen])[:, column].mean()) for o in done),
+        wanted=member.wanted,
+        cost=_mean_cost([o.cost for o in done]),
+        notes=done[0].notes,
+        point=member.point,
+    )
+
+
+def _mean_cost(costs: Sequence[Cost]) -> Cost:
+    def mean(values: list[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return float(np.mean(known)) if known else None
+
+    return Cost(
+        costs[0].parameters,
+        mean([cost.seconds for cost in costs]),
+        mean([cost.users_per_second for cost in costs]),
+    )

@@ -1,0 +1,164 @@
+"""A comparison in words: what each row is, what the tables show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from mgrec.recipe import Recipe
+from mgrec.study.comparison import HEADLINE, Comparison, Line, Standing
+from mgrec.study.grid import Entry
+
+IDEA = (
+    "Every item gets a short code made from its text, its picture or both, so that like items have"
+    " like codes; a model reads the codes of what a user took and writes the code of what comes"
+    " next. The strategies differ in how text and picture become one code."
+)
+_STRATEGIES = {
+    "unimodal": "The code is made from the {first} alone.",
+    "early": "Text and picture are first mixed into one description, and the code is made of that.",
+    "late": "Two codes side by side, one made from the {first} and one from the {second}.",
+    "late++": (
+        "Two codes side by side with a sign between them that says where the next one begins; and"
+        " before it learns what users take, the model learns which {first} belongs to which"
+        " {second}."
+    ),
+}
+BASELINES = {
+    "popularity": "The items taken most often, the same for everybody.",
+    "SASRec": (
+        "A strong usual model that knows items by their number only, never by what they look or"
+        " read like."
+    ),
+}
+
+
+def of_entry(entry: Entry) -> str:
+    """Say what a row is, for somebody who has not read the paper."""
+    if entry.point is not None:
+        return f"{entry.point.base} with another {entry.point.key}: {entry.point.value}."
+    recipe = entry.recipe
+    names = {"image": "picture"}
+    first, *others = (names.get(m, m) for m in recipe.ids.modalities)
+    sentence = _STRATEGIES[recipe.ids.fusion].format(first=first, second=" and ".join(others))
+    if recipe.model.family == "paper":
+        sentence += " In the paper's own kind of model, larger and slower than the default one."
+    return sentence
+
+
+def of_baseline(name: str) -> str:
+    """Say what a baseline is."""
+    kind = name.removeprefix("item-kNN on ")
+    if kind != name:
+        what = {"image": "picture", "both": "text and picture", "all": "content"}.get(kind, kind)
+        return f"The items whose {what} is most like that of what the user took last."
+    return BASELINES[name]
+
+
+def made_with(recipe: Recipe, content: str) -> str:
+    """Say with what a model was made, for a comparison with published figures."""
+    model, quantiser = recipe.model, recipe.quantiser.kind.replace("_", " ")
+    return (
+        f"{content}; {quantiser}; at most {model.history} items; {model.softmax} softmax;"
+        f" {model.family} family"
+    )
+
+
+def baseline_made_with(name: str, recipe: Recipe) -> str:
+    """Say with what a baseline was made."""
+    if name == "SASRec":
+        return f"item ids only; at most {recipe.model.history} items; full softmax"
+    return "counts of train" if name == "popularity" else "embeddings, nothing trained"
+
+
+def verdict(comparison: Comparison) -> str:
+    """Return the answer in a paragraph: what the reference is better than, and what not."""
+    if not comparison.standings or not comparison.standings[0].lines:
+        return "No run is done yet."
+    first = comparison.standings[0]
+    ours = next((line for line in first.lines if line.name == comparison.reference), None)
+    if ours is None:
+        return f"No run of {comparison.reference} is done yet, so nothing is tested."
+    others = [line for line in first.lines if line.test is not None]
+    answer = _answer(ours, [line for line in others if line.point is None])
+    best = max(first.lines, key=lambda line: line.metrics[HEADLINE].value)
+    answer += f" The highest {HEADLINE} here is {best.metrics[HEADLINE].value:.4f}, of {best.name}."
+    if comparison.waiting:
+        runs = len(comparison.waiting)
+        answer += f" Not done yet: {runs} run{'' if runs == 1 else 's'}, so this may change."
+    return answer
+
+
+def _answer(ours: Line, others: Sequence[Line]) -> str:
+    """Say what the reference is better than, worse than, and not told apart from."""
+    value = ours.metrics[HEADLINE].value
+    parts = []
+    # A test is of the other row minus ours.
+    for verdict, words in (("worse", "better than"), ("better", "worse than")):
+        told = [line for line in others if line.test and line.test.verdict == verdict]
+        if told:
+            parts.append(f"{words} {_joined([_by(line) for line in told])}")
+    same = [line for line in others if line.test and line.test.verdict == "not told apart"]
+    if same:
+        parts.append(f"not told apart from {_joined([_p(line) for line in same])}")
+    if not parts:
+        return f"On this data, {ours.name} reaches {HEADLINE} {value:.4f}."
+    return f"On this data, {ours.name} ({HEADLINE} {value:.4f}) is {'; '.join(parts)}."
+
+
+def _by(line: Line) -> str:
+    assert line.test is not None
+    by = abs(line.test.difference.value)
+    return f"{line.name} by {by:.4f} (p {probability(line.test.corrected)})"
+
+
+def _p(line: Line) -> str:
+    assert line.test is not None
+    return f"{line.name} (p {probability(line.test.corrected)})"
+
+
+def _joined(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def probability(p: float) -> str:
+    """Write a p value with as many digits as it deserves."""
+    return f"{p:.4f}" if p < 0.0995 else f"{p:.2f}"
+
+
+def method(standing: Standing, reference: str) -> str:
+    """Say how the tests of a table were made."""
+    tests = sum(line.test is not None for line in standing.lines)
+    return (
+        f"Differences of {HEADLINE} to {reference}, user by user. Where a row has several seeds,"
+        " each user's metric is averaged over them first, and the test is over users: it says"
+        " whether other users would show the difference, with these seeds. p by random sign flips,"
+        f" corrected for the {tests} tests of a table (Holm); better and worse are said below .05."
+    )
+
+
+def seeds(line: Line) -> str:
+    """Say how many seeds a row has, of how many; nothing where there is no chance in it."""
+    if line.cost.parameters is None:
+        return ""
+    done = len(line.by_seed)
+    return str(done) if done == line.wanted else f"{done} of {line.wanted}"
+
+
+def spread(line: Line) -> str:
+    """Write the standard deviation between seeds, and the seeds' own values."""
+    if math.isnan(line.spread):
+        return ""
+    return f"{line.spread:.4f} ({', '.join(f'{value:.4f}' for value in line.by_seed)})"
+
+
+def duration(seconds: float | None) -> str:
+    """Write a time as people say it."""
+    if seconds is None:
+        return ""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def signed(value: float) -> str:
+    """Write a difference; a true minus sign, so that columns align."""
+    return f"{value:+.4f}".replace("-", "\N{MINUS SIGN}")

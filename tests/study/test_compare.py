@@ -1,0 +1,324 @@
+"""The comparison: resumed, extended, killed, refused; its tests, its words, its three forms."""
+
+import dataclasses
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from mgrec import Dataset
+from mgrec.data.features import Codes
+from mgrec.errors import ArtifactError, RequestError
+from mgrec.measure.intervals import Interval, holm
+from mgrec.measure.metrics import metric
+from mgrec.model.training import _Loop
+from mgrec.study.compare import compare
+from mgrec.study.comparison import Member, standing
+from mgrec.study.comparison_page import page
+from mgrec.study.grid import entries, reference
+from mgrec.study.markdown import markdown
+from mgrec.study.outcomes import Cost, Outcome
+from mgrec.study.parts import Section
+from mgrec.study.publishing import document
+from mgrec.study.report import render
+from tests.conftest import TINY
+from tests.study.test_report import Page
+
+FAST = [*TINY, "training.epochs=1", "alignment.epochs=1"]
+TWICE = [*FAST, "training.epochs=2"]
+CHEAP = ("popularity", "item-knn")
+
+
+def put(data, out, recipes=("text", "late++"), **options):
+    options = {"seeds": 1, "settings": FAST, "baselines": CHEAP} | options
+    return compare(data, out, recipes, **options)
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    """Two strategies with two seeds, baselines, both protocols; and its folder."""
+    out = tmp_path_factory.mktemp("comparison") / "out"
+    options = {"seeds": 2, "exclude_seen": True, "dataset": "beauty", "baselines": CHEAP}
+    rows = ("text*1", "late++")
+    found = put(data, out, rows, sweeps=["quantiser.levels=1,2"], **options)
+    return found, out
+
+
+def written(out):
+    """When every file of the runs was written."""
+    return {file: file.stat().st_mtime_ns for file in (out / "runs").rglob("*") if file.is_file()}
+
+
+def figures(found):
+    return {line.name: line.metrics["NDCG@10"].value for line in found.standings[0].lines}
+
+
+def test_what_is_done_is_not_done_again_and_a_grid_is_extended(data, tmp_path):
+    options = {"recipes": ("text",), "baselines": ("popularity",)}
+    first = put(data, tmp_path, **options)
+    before = written(tmp_path)
+    assert figures(put(data, tmp_path, **options)) == figures(first)
+    assert written(tmp_path) == before
+    more = put(data, tmp_path, ("image*2",), baselines=("item-knn",))
+    after = written(tmp_path)
+    assert {file: after[file] for file in before} == before
+    new = {file.relative_to(tmp_path / "runs").parts[0] for file in after.keys() - before.keys()}
+    knn = [f"item-kNN-on-{name}" for name in ("text", "image", "both")]
+    assert new == {"image-0", "image-1", *knn}
+    assert list(figures(more))[:3] == ["text", "image", "popularity"]
+    assert figures(more).items() >= figures(first).items()
+    counts = {line.name: len(line.by_seed) for line in more.standings[0].lines}
+    assert counts == dict.fromkeys(counts, 1) | {"image": 2}
+
+
+def test_a_killed_grid_has_a_report_and_resumes_from_its_checkpoint(data, tmp_path, monkeypatch):
+    options = {
+        "recipes": ("text",),
+        "baselines": ("sasrec",),
+        "settings": TWICE,
+    }
+    whole = put(data, tmp_path / "whole", **options)
+    step, steps = _Loop.step, []
+
+    def until_killed(loop, batch):
+        if loop.task.name == "SASRec" and loop.at.epoch == 1:
+            loop.save()
+            raise KeyboardInterrupt
+        return step(loop, batch)
+
+    def counted(loop, batch):
+        steps.append(loop.at.epoch)
+        return step(loop, batch)
+
+    monkeypatch.setattr(_Loop, "step", until_killed)
+    with pytest.raises(KeyboardInterrupt):
+        put(data, tmp_path / "killed", **options)
+    text = (tmp_path / "killed" / "report.md").read_text()
+    assert "| SASRec, seed 0 | the same command goes on with it |" in text
+    assert "Not done yet: 1 run," in text
+    before = written(tmp_path / "killed")
+    monkeypatch.setattr(_Loop, "step", counted)
+    resumed = put(data, tmp_path / "killed", **options)
+    assert steps[0] == 1  # from the checkpoint on
+    after = written(tmp_path / "killed")
+    kept = [file for file in before if "SASRec" not in str(file)]
+    assert {file: after[file] for file in kept} == {file: before[file] for file in kept}
+    assert figures(resumed) == figures(whole)
+    assert not resumed.waiting
+    assert (
+        "on validation among 6 trials of at most 2 epochs" in resumed.standings[0].lines[-1].notes
+    )
+
+
+def test_a_run_saved_but_not_measured_is_measured_and_not_trained(data, tmp_path):
+    first = put(data, tmp_path, ("text",), baselines=())
+    (tmp_path / "runs" / "text-0" / "outcome.json").unlink()
+    before = written(tmp_path)
+    again = put(data, tmp_path, ("text",), baselines=())
+    manifest = tmp_path / "runs" / "text-0" / "manifest.json"
+    assert written(tmp_path)[manifest] == before[manifest]
+    assert figures(again) == figures(first)
+    assert again.standings[0].lines[0].cost.seconds == first.standings[0].lines[0].cost.seconds
+
+
+def test_another_recipe_override_or_data_is_never_passed_off_as_the_old(data, world, tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("ids: {fusion: unimodal, modalities: [text]}")
+    out = tmp_path / "out"
+    put(data, out, (str(mine),), baselines=())
+    with pytest.raises(RequestError, match=r"training.epochs=1.*training.epochs=2"):
+        put(data, out, (str(mine),), settings=TWICE, baselines=())
+    other = dataclasses.replace(data, users=data.users.reverse())
+    with pytest.raises(RequestError, match="other data"):
+        put(other, out, (str(mine),), baselines=())
+    mine.write_text("ids: {fusion: unimodal, modalities: [text]}\nmodel: {dropout: 0.1}")
+    with pytest.raises(RequestError, match=r"model.dropout 0.3, found 0.1"):
+        put(data, out, (str(mine),), baselines=())
+
+
+def test_what_does_not_apply_is_named_with_its_reason(world, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 8, (world.n_items, 2)).astype(np.int32)
+    ready = {"text": Codes(codes, np.ones(world.n_items, bool), (8, 8))}
+    data = Dataset.from_frames(world.items.select("item_id"), world.interactions, codes=ready)
+    found = put(data, tmp_path, ("text", "image", "early", "late++"))
+    assert list(figures(found)) == ["text", "popularity"]
+    assert found.reference == "text"
+    expected = {"image", "early", "late++"}
+    expected |= {f"item-kNN on {name}" for name in ("text", "image", "both")}
+    assert set(found.absent) == expected
+    assert "ready-made codes only of text" in found.absent["item-kNN on text"]
+    assert "the data has only text" in found.absent["early"]
+    assert "early: does not apply: " in capsys.readouterr().err.replace("\n", " ")
+    both = dataclasses.replace(data, codes={**ready, "image": ready["text"]})
+    found = put(both, tmp_path / "codes", ("text", "early"), baselines=())
+    assert "early fusion needs embeddings" in found.absent["early"]
+    assert "Does not apply to this data" in (tmp_path / "codes" / "report.md").read_text()
+
+
+def test_every_row_is_tested_and_corrected_by_holm(finished):
+    for table in finished[0].standings:
+        tests = [line.test for line in table.lines if line.name != "late++"]
+        assert all(line.test is None for line in table.lines if line.name == "late++")
+        raw, corrected = [t.p for t in tests], [t.corrected for t in tests]
+        assert corrected == holm(raw)
+        assert all(after >= before for before, after in zip(raw, corrected, strict=True))
+        order = np.argsort(raw, kind="stable")
+        assert (np.diff(np.array(corrected)[order]) >= 0).all()
+
+
+def test_a_users_metric_is_averaged_over_seeds_before_it_is_tested():
+    rng = np.random.default_rng(0)
+    ranks = {name: rng.integers(-1, 20, (3, 50)) for name in ("a", "b")}
+    members = [
+        Member(
+            name,
+            "model",
+            name,
+            name,
+            {s: Outcome({}, {False: r}, Cost(5, 1.0 + s, 10.0)) for s, r in enumerate(rows)},
+            3,
+        )
+        for name, rows in ranks.items()
+    ]
+    masks = {"head": np.arange(50) < 20}
+    a, b = standing(members, "b", masks, False, "").lines
+    mean = {name: metric(rows, "NDCG@10").mean(0) for name, rows in ranks.items()}
+    assert a.metrics["NDCG@10"].value == pytest.approx(mean["a"].mean())
+    assert a.slices["NDCG@10"]["head"].value == pytest.approx(mean["a"][:20].mean())
+    assert a.test.difference.value == pytest.approx((mean["a"] - mean["b"]).mean())
+    assert a.by_seed == pytest.approx(metric(ranks["a"], "NDCG@10").mean(1))
+    assert a.spread == pytest.approx(np.std(a.by_seed, ddof=1))
+    assert a.cost == Cost(5, 2.0, 10.0)
+    assert b.test is None
+
+
+def test_page_markdown_and_json_say_the_same(finished):
+    found, out = finished
+    text = (out / "report.md").read_text()
+    raw = (out / "report.html").read_text()
+    shown, kept = Page(raw).text, json.loads((out / "report.json").read_text())
+    assert kept == json.loads(json.dumps(document(found)))
+    assert kept["verdict"] in text
+    assert kept["verdict"] in shown
+    assert "http:" not in raw
+    for table in kept["standings"]:
+        for line in table["lines"]:
+            for value in line["metrics"].values():
+                interval = Interval(**value)
+                ends = f"{interval.low:.4f}", f"{interval.high:.4f}"
+                assert f"{interval.value:.4f} [{ends[0]}, {ends[1]}]" in text
+                assert f"{interval.value:.4f} {ends[0]}\N{EN DASH}{ends[1]}" in shown
+            assert re.search(rf"^\| {re.escape(line['name'])} \|", text, re.M)
+            for name in line["slices"]["NDCG@10"]:
+                assert f"| {name} |" in text
+    for words in ("arXiv 2305.05065", "TIGER", "Each row minus late++", "Seeds and cost"):
+        assert words in text
+        assert words in shown
+    assert {"command", "seeds", "data fingerprint", "processor", "torch"} <= set(kept["card"])
+
+
+def test_with_seen_items_left_out_there_is_a_second_table_of_all_rows(finished, data, tmp_path):
+    found, _ = finished
+    plain, seen_out = found.standings
+    assert [line.name for line in plain.lines] == [line.name for line in seen_out.lines]
+    assert "nothing filtered" in plain.protocol
+    assert "left out" in seen_out.protocol
+    assert figures(found) != {line.name: line.metrics["NDCG@10"].value for line in seen_out.lines}
+    # Asked for later, it is measured without any training.
+    put(data, tmp_path, ("text",), baselines=("popularity",))
+    before = written(tmp_path)
+    later = put(data, tmp_path, ("text",), baselines=("popularity",), exclude_seen=True)
+    manifest = tmp_path / "runs" / "text-0" / "manifest.json"
+    assert written(tmp_path)[manifest] == before[manifest]
+    assert len(later.standings) == 2
+    assert len(later.standings[1].lines) == 2
+
+
+def test_a_sweep_is_a_row_a_value_and_a_curve(finished):
+    found, out = finished
+    names = ["late++, quantiser.levels=1", "late++, quantiser.levels=2"]
+    lines = {line.name: line for line in found.standings[0].lines}
+    assert [len(lines[name].by_seed) for name in names] == [1, 1]
+    # The same settings and seed as the row itself.
+    assert lines[names[1]].by_seed[0] == lines["late++"].by_seed[0]
+    sweeps = next(s for s in page(found).sections if s.title == "Sweeps")
+    assert sweeps.curves[0].x == (1, 2)
+    assert "quantiser.levels" in (out / "report.html").read_text()
+
+
+def test_further_sections_stand_on_the_page(finished):
+    summary = page(finished[0], [Section("Modality dominance", "What the codes follow.")])
+    assert "## Modality dominance\n\nWhat the codes follow." in markdown(summary)
+    assert "What the codes follow." in Page(render(summary)).text
+
+
+def test_rows_are_read_from_words():
+    rows = entries(["text", "late*1"], ["late: model.dim=16,32", "ids.modalities=[text, image]"])
+    assert [row.name for row in rows] == [
+        "text",
+        "late",
+        "late, model.dim=16",
+        "late, model.dim=32",
+        "late++, ids.modalities=[text, image]",
+    ]
+    assert [len(row.seeds) for row in rows] == [3, 1, 1, 1, 1]
+    assert rows[2].recipe.model.dim == 16
+    assert rows[2].seeded(0).name == "late, model.dim=16"
+    assert reference(rows, None) == "late++, ids.modalities=[text, image]"
+    assert reference(rows[:2], None) == "late"
+    assert reference(rows, "text") == "text"
+
+
+@pytest.mark.parametrize(
+    ("recipes", "options", "message"),
+    [
+        (["late*x"], {}, "number of seeds"),
+        (["late", "late"], {}, "two rows are called 'late'"),
+        (["lat"], {}, "Did you mean 'late'"),
+        ([], {}, "no recipe"),
+        (["late"], {"sweeps": ["model.dim"]}, "key=value"),
+        (["late"], {"settings": ["seed=3"]}, "expected --seeds"),
+        (["late"], {"baselines": ["knn"]}, "popularity, item-knn, sasrec"),
+        (["late"], {"against": "text"}, "no such row"),
+        (["late"], {"dataset": "beaty"}, "Did you mean 'beauty'"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_line(data, tmp_path, recipes, options, message):
+    from mgrec.errors import MgrecError
+
+    with pytest.raises(MgrecError, match=re.escape(message)) as refused:
+        put(data, tmp_path, recipes, **options)
+    assert "\n" not in str(refused.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_outcome_is_named(data, tmp_path):
+    put(data, tmp_path, ("text",), baselines=("popularity",))
+    (tmp_path / "runs" / "popularity" / "outcome.json").write_text("{")
+    with pytest.raises(ArtifactError, match=r"popularity/outcome.json: corrupt"):
+        put(data, tmp_path, ("text",), baselines=("popularity",))
+
+
+def test_the_command_prints_the_table_and_writes_the_report(world, tmp_path, monkeypatch, capsys):
+    from mgrec import cli
+
+    world.interactions.write_csv(tmp_path / "interactions.csv")
+    rng = np.random.default_rng(0)
+    (tmp_path / "codes").mkdir()
+    ids = world.items["item_id"].to_numpy().astype(str)
+    np.savez(tmp_path / "codes" / "text.npz", item_id=ids, codes=rng.integers(0, 8, (90, 2)))
+    settings = [part for setting in FAST for part in ("-s", setting)]
+    words = ["compare", str(tmp_path), "--out", str(tmp_path / "out"), "--recipes", "text,early"]
+    words += ["--seeds", "1", "--baselines", "popularity", "--minutes", "5", *settings]
+    monkeypatch.setattr(sys, "argv", ["mgrec", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    text = capsys.readouterr().out
+    assert "early: does not apply: " in text
+    assert "N@10" in text
+    assert (tmp_path / "out" / "report.html").is_file()
+    assert "mgrec compare" in (tmp_path / "out" / "report.md").read_text()

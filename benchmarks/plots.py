@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 
 COLOURS = {"default model": "#2a62c4", "paper family": "#b4572c"}
 TITLES = {
@@ -48,16 +50,37 @@ def draw(found: Curves, out: Path) -> None:
             x, time, peak = zip(*points, strict=True)
             for row, y in ((0, time), (1, peak)):
                 axes[row, column].plot(x, y, "o-", color=COLOURS[family], label=family, ms=4)
+        values = sorted({x for points in found[axis].values() for x, _, _ in points})
         for row, label in ((0, unit), (1, "peak MiB")):
             place = axes[row, column]
             place.set_xscale("log")
-            place.set_yscale("log")
+            place.set_xticks(values, [_short(value) for value in values])
+            place.minorticks_off()
             place.set_ylabel(label)
             place.grid(True, which="major", color="#ddd")
             place.spines[["top", "right"]].set_visible(False)
+        _whole_decades(axes[0, column])
+        axes[1, column].set_ylim(bottom=0)
         axes[0, column].set_title(title, fontsize=11)
     axes[0, 0].legend(frameon=False, fontsize=9)
     fig.savefig(out, dpi=110)
+
+
+def _whole_decades(place: Axes) -> None:
+    """Scale times by powers of ten, all in view, so that a slope looks the same anywhere."""
+    place.set_yscale("log")
+    low, high = place.get_ylim()
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    place.set_yticks([10.0**n for n in decades], [f"{10.0**n:,g}" for n in decades])
+    place.minorticks_off()
+
+
+def _short(value: int) -> str:
+    """Write 10,000 as 10k."""
+    for size, letter in ((10**6, "M"), (10**3, "k")):
+        if value >= size:
+            return f"{value // size}{letter}"
+    return str(value)
 
 
 def main() -> None:

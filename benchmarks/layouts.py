@@ -7,7 +7,9 @@ causal   item-causal encoder and token decoder, trained at every position of a w
 flat     decoder only, one position a token, trained at every position
 item     one position an item and a small token decoder: the default family
 
-All use the same codes, embedding size, softmax over legal codes, optimiser and time. `causal` and
+All use the same codes, sizes, softmax over legal codes, untied heads, optimiser and time; a step has
+1,024 targets, of `sliding` 256, since each of those is an example of its own. `item` reads the
+continuous embeddings beside the codes, unless ``-s model.history_embeddings=false``. `causal` and
 `flat` live here only: what came of the comparison stands in docs/model.md.
 """
 
@@ -234,15 +236,15 @@ def recipe_of(layout: str, name: str, size: str, minutes: float) -> Recipe:
     family = "default" if layout in ("item", "flat") else "paper"
     recipe = Recipe.named(name if family == "default" else f"paper-{name}")
     model = recipe.model.model_dump() | {"softmax": "legal"}
+    training = Recipe.named(name).training.model_dump()
     if size == "small":
-        model |= SMALL | {"layers": 2, "decoder_layers": 1}
-        model |= {"tied": False} if family == "default" else {}
-    targets = 256 if layout == "sliding" else 1024
-    training = recipe.training.model_dump() | {
+        model |= SMALL | {"layers": 2, "decoder_layers": 1, "tied": False}
+    else:
+        training = recipe.training.model_dump()
+    training |= {
         "minutes": minutes,
         "epochs": 10_000,
-        "targets": targets,
-        "evaluate_every": 1 if family == "paper" else 2,
+        "targets": 256 if layout == "sliding" else 1024,
         "patience": 10_000,
         "threads": 1,
     }

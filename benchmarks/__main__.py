@@ -38,13 +38,17 @@ def main() -> None:
     if len(names) == 1:
         one(names[0], chosen)
         return
+    failed = []
     for name in names:
         command = [sys.executable, "-m", "benchmarks", name, "--out", str(chosen.out)]
         command += ["--threads", str(chosen.threads)]
         command += ["--quick"] if chosen.quick else []
         command += ["--data", str(chosen.data)] if chosen.data else []
-        subprocess.run(command, check=True)
-    write(chosen.out, names)
+        if subprocess.run(command, check=False).returncode:
+            failed.append(name)
+    write(chosen.out, [name for name in names if name not in failed])
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 def one(name: str, chosen: argparse.Namespace) -> None:
@@ -57,14 +61,17 @@ def one(name: str, chosen: argparse.Namespace) -> None:
 
 
 def write(folder: Path, names: list[str]) -> None:
-    """Gather the figures of a run into one page of Markdown."""
-    parts = []
+    """Gather the figures of a run into one page of Markdown, with what each ran on."""
+    parts: list[str] = []
+    machines: dict[str, list[str]] = {}
     for name in names:
         document = json.loads((folder / f"{name}.json").read_text())
         figures = [Figure(**f) for f in document["figures"]]
         parts.append(f"## {name}\n\n{table(figures)}")
-    machine = ", ".join(f"{key} {value}" for key, value in document["machine"].items())
-    (folder / "benchmarks.md").write_text(f"{machine}\n\n" + "\n".join(parts))
+        machine = ", ".join(f"{key} {value}" for key, value in document["machine"].items())
+        machines.setdefault(machine, []).append(name)
+    ran = "\n".join(f"- {', '.join(names)}: {machine}" for machine, names in machines.items())
+    (folder / "benchmarks.md").write_text(f"{ran}\n\n" + "\n".join(parts))
     print(f"written: {folder / 'benchmarks.md'}")
 
 

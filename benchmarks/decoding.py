@@ -1,7 +1,12 @@
-"""Decoding beside Hugging Face's `generate` with a callback: users a second, same ranking."""
+"""Decoding beside Hugging Face's `generate` with a callback: users a second, same ranking.
+
+The models are untrained. For the paper family and T5, whose beams all go to the end, that changes
+nothing; the default's end early, a trained one's at other places (`benchmarks.scores` times one).
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +14,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.figure import Figure, bounded, faster
-from benchmarks.planted import ids_of, make_shop
+from benchmarks.planted import embeddings_of, ids_of, make_shop
 from benchmarks.t5 import TokenTrie, generate_t5, to_t5
 from benchmarks.timing import medians
 from mgrec import Recipe
+from mgrec.data.features import Embeddings
 from mgrec.data.sequences import Sequences
 from mgrec.ids.semantic_ids import SemanticIds
 from mgrec.model.generator import Generator
@@ -30,13 +36,17 @@ def run(quick: bool, data: Path | None) -> list[Figure]:
     histories = shop.log.last(HISTORY).select(np.arange(BATCH))
     text, both = ids_of(shop, {"text": 3}), ids_of(shop, {"text": 4, "image": 3})
     figures = paper(text, histories, beams, rounds)
-    return figures + default(both, histories, beams, rounds) + one_user(both, histories, rounds)
+    vectors = {name: embeddings_of(shop, name) for name in ("text", "image")}
+    model = model_of("late", both, vectors)
+    return figures + default(model, histories, beams, rounds) + one_user(model, histories, rounds)
 
 
-def model_of(recipe: str, ids: SemanticIds) -> Generator:
-    """Return an untrained model: what decoding costs does not depend on what it has learnt."""
+def model_of(
+    recipe: str, ids: SemanticIds, vectors: dict[str, Embeddings] | None = None
+) -> Generator:
+    """Return an untrained model."""
     torch.manual_seed(0)
-    return Generator(Recipe.named(recipe).model, ids, {}).eval()
+    return Generator(Recipe.named(recipe).model, ids, vectors or {}).eval()
 
 
 def ours(model: Generator, histories: Sequences, beams: int, precision: str = "float32") -> Tensor:
@@ -60,23 +70,18 @@ def paper(ids: SemanticIds, histories: Sequences, beams: int, rounds: int) -> li
     )
     name = f"decode, paper family, {beams} beams, {len(ids.target)} tokens, batch {BATCH}"
     kept = f"the same {beams} items in the same order for {same:.0%} of users"
+    fine = faster(
+        f"{name}, fp32", BATCH / mine, BATCH / other, INSTEAD, unit="users/s", least=20, note=kept
+    )
     return [
-        faster(
-            f"{name}, fp32",
-            BATCH / mine,
-            BATCH / other,
-            INSTEAD,
-            unit="users/s",
-            least=20,
-            note=kept,
-        ),
+        replace(fine, met=fine.met and bool(same == 1)),
         faster(f"{name}, bf16", BATCH / coarse, BATCH / other, INSTEAD, unit="users/s"),
     ]
 
 
-def default(ids: SemanticIds, histories: Sequences, beams: int, rounds: int) -> list[Figure]:
+def default(model: Generator, histories: Sequences, beams: int, rounds: int) -> list[Figure]:
     """The default model against a T5 of the paper's size on the same IDs."""
-    model = model_of("late", ids)
+    ids = model.ids
     t5, trie = to_t5(model_of("paper-late", ids)), TokenTrie.of(ids)
     padded = torch.from_numpy(histories.padded())
     fine, coarse, other = medians(
@@ -99,9 +104,8 @@ def default(ids: SemanticIds, histories: Sequences, beams: int, rounds: int) -> 
     ]
 
 
-def one_user(ids: SemanticIds, histories: Sequences, rounds: int) -> list[Figure]:
+def one_user(model: Generator, histories: Sequences, rounds: int) -> list[Figure]:
     """How long one person waits."""
-    model = model_of("late", ids)
     users = [histories.select(np.array([row])) for row in range(len(histories))]
     each = [medians(lambda user=user: ours(model, user, 20), rounds=rounds)[0] for user in users]
     name = "one user, 20 beams, default model, fp32"

@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.figure import Figure, bounded
 from benchmarks.large import drawn_ids, drawn_log
-from benchmarks.timing import ROUNDS, medians, peak_mib
+from benchmarks.timing import ROUNDS, forget_peak, medians, peak_mib
 from mgrec import Recipe
 from mgrec.model.generator import Generator
 from mgrec.model.next_item import NextItem
@@ -102,7 +102,7 @@ def decoding(recipe: str, axis: str, value: int) -> dict[str, float]:
     config = Recipe.named(recipe).override([f"model.history={sizes['history']}"]).model
     model = Generator(config, ids, {}).eval()
     search, beams = SearchConfig(), sizes["beams"]
-    before = peak_mib()
+    before = forget_peak()
     (seconds,) = medians(lambda: top(model, histories, beams, beams, search), rounds=ROUNDS)
     return {
         "ms": 1000 * seconds / BATCH,
@@ -120,7 +120,7 @@ def training(recipe: str, value: int) -> dict[str, float]:
     torch.manual_seed(0)
     chosen = Recipe.named(recipe)
     model = Generator(chosen.model, ids, {})
-    before = peak_mib()
+    before = forget_peak()
     task = NextItem(model, log, chosen.training, seed=0)
     begun = time.perf_counter()
     batches = task.batches(0)

@@ -7,8 +7,8 @@ causal   item-causal encoder and token decoder, trained at every position of a w
 flat     decoder only, one position a token, trained at every position
 item     one position an item and a small token decoder: the default family
 
-All use the same codes, sizes, softmax over legal codes, untied heads, optimiser and time; a step has
-1,024 targets, of `sliding` 256, since each of those is an example of its own. `item` reads the
+All use the same codes, sizes, softmax over legal codes, untied heads, optimiser and time. A step
+has 1,024 targets, of `sliding` 256, since each of those is an example of its own. `item` reads the
 continuous embeddings beside the codes, unless ``-s model.history_embeddings=false``. `causal` and
 `flat` live here only: what came of the comparison stands in docs/model.md.
 """
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from benchmarks.machine import facts
 from mgrec import Dataset, Recipe
-from mgrec.catalogue import build_catalogue
+from mgrec.catalogue import Catalogue, build_catalogue
 from mgrec.data.sequences import Sequences
 from mgrec.data.splits import split
 from mgrec.fitting import selection
@@ -217,7 +217,7 @@ def _loss(model: Generator, hidden: Tensor, targets: Tensor) -> Tensor:
     return -total.mean()
 
 
-def assemble(layout: str, recipe: Recipe, catalogue) -> tuple[Generator, type[NextItem]]:
+def assemble(layout: str, recipe: Recipe, catalogue: Catalogue) -> tuple[Generator, type[NextItem]]:
     """Return an untrained model of a layout, and the task that trains it."""
     torch.manual_seed(recipe.seed)
     model = Generator(recipe.model, catalogue.ids, catalogue.vectors)
@@ -290,7 +290,7 @@ def main() -> None:
         "machine": facts(),
         "layout": chosen.layout,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "epochs": done.epoch,
+        "epochs": done.curve[-1]["epoch"],
         "seconds": done.seconds,
         "targets_per_second": work.seen / done.seconds,
         "users_per_second": len(parts.test) / ranking,

@@ -21,7 +21,7 @@ from mgrec.model.generator import Generator
 from mgrec.model.next_item import NextItem
 from mgrec.model.training import Evaluate, Progress, train
 from mgrec.progress import say
-from mgrec.recipe import Recipe
+from mgrec.recipe import Recipe, TrainingConfig
 from mgrec.search.ranking import top
 from mgrec.search.weights import learn_weights
 
@@ -118,7 +118,7 @@ def refit_model(
     model, alignment, facts = _prepare(catalogue, recipe, checkpoints.of("final-alignment"), start)
     done = train(
         NextItem(model, log, recipe.training, recipe.seed, alignment),
-        recipe.training,
+        untimed(recipe),
         epochs=epochs,
         seed=recipe.seed + 1,
         checkpoint=checkpoints.of("final-training"),
@@ -144,7 +144,7 @@ def _prepare(
     if start is None and alignment.possible:
         done = train(
             alignment,
-            recipe.training,
+            untimed(recipe),
             epochs=recipe.alignment.epochs,
             seed=recipe.seed,
             checkpoint=checkpoint,
@@ -152,6 +152,11 @@ def _prepare(
         facts["alignment"] = {"seconds": done.seconds, "curve": done.curve}
     keeps = alignment.possible and recipe.alignment.auxiliary > 0
     return model, (alignment, recipe.alignment.auxiliary) if keeps else None, facts
+
+
+def untimed(recipe: Recipe) -> TrainingConfig:
+    """Return the training of a stage whose epochs are given: `minutes` are for choosing them."""
+    return recipe.training.model_copy(update={"minutes": None})
 
 
 def digest(model: Generator) -> str:
@@ -173,7 +178,9 @@ def best_epoch(done: Progress) -> int:
     """Return how many epochs the kept weights were trained for."""
     scored = [entry for entry in done.curve if "NDCG@10" in entry]
     # The first of equals, as training keeps it.
-    return int(max(scored, key=lambda e: e["NDCG@10"])["epoch"]) if scored else done.epoch
+    if not scored:
+        return done.epoch
+    return max(1, round(max(scored, key=lambda e: e["NDCG@10"])["epoch"]))
 
 
 def sampled(cases: Cases, recipe: Recipe) -> Cases:

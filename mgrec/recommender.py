@@ -183,7 +183,7 @@ class Recommender:
         allow = None
         if only is not None:
             allow = Filter.of(self.model.trie, torch.from_numpy(keep))
-        elif not keep.all():  # a few are sought by name, without a pass over the catalogue
+        elif not keep.all():  # a few are sought by name; counting along the leaves takes longer
             allow = Filter.of(
                 self.model.trie, exclude=torch.from_numpy(np.flatnonzero(~keep))[None]
             )
@@ -293,6 +293,9 @@ class Recommender:
     @classmethod
     def load(cls, path: Path | str) -> Recommender:
         """Load what `save` wrote.
+
+        The trie stays a map of the artifact's file: replace a folder in use as `save` does, by
+        renaming a whole one, and never write into it.
 
         Raises
         ------

@@ -213,7 +213,8 @@ class Trie:
         node = torch.tensor(0)
         for level, code in zip(self.levels, prefix, strict=False):
             begin, end = (int(bound) for bound in level.children(node))
-            found = (level.code[begin:end] == code).nonzero()
+            # As wide numbers: compared as narrow ones, a code too large would wrap round.
+            found = (level.code[begin:end].long() == code).nonzero()
             if not len(found):
                 return torch.empty(0, dtype=torch.int64)
             node = begin + found[0, 0]

@@ -182,9 +182,11 @@ class _Loop:
         at, begun = self.at, time.monotonic()
         batches = self.task.batches(at.epoch)
         self.module.train()
-        while at.batch < len(batches) and not self._late(begun):
+        while at.batch < len(batches):
             at.loss += self.step(batches[at.batch])
             at.batch += 1
+            if self._late(begun):
+                break
             if at.batch % 10 == 0:
                 shown.note(f"loss {at.loss / at.batch:.3f}")
             due = time.monotonic() - self.saved > self.config.checkpoint_seconds
@@ -192,7 +194,8 @@ class _Loop:
                 at.seconds, begun = at.seconds + time.monotonic() - begun, time.monotonic()
                 self.save()
         at.finished = self._late(begun)
-        entry = {"epoch": float(at.epoch + 1), "loss": at.loss / max(at.batch, 1)}
+        done = at.batch / max(len(batches), 1)  # less than 1 where the time ended it
+        entry = {"epoch": at.epoch + done, "loss": at.loss / max(at.batch, 1)}
         at.epoch, at.batch, at.loss = at.epoch + 1, 0, 0.0
         at.seconds += time.monotonic() - begun
         self._select(entry)

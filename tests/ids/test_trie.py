@@ -210,6 +210,7 @@ def test_a_prefix_leads_to_its_items_and_an_illegal_one_to_none():
     assert sorted(trie.under(()).tolist()) == list(range(len(codes)))
     assert set(trie.under((2,)).tolist()) == set(np.flatnonzero(codes[:, 0] == 2))
     assert trie.under((9,)).tolist() == []
+    assert trie.under((2 + 256,)).tolist() == []  # stored in a byte, in which 258 is 2
 
 
 def test_repeated_ids_are_refused():

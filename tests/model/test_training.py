@@ -79,6 +79,18 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not():
     assert not torch.equal(run(0), run(1))
 
 
+def test_time_that_is_over_ends_an_epoch_and_is_counted_as_the_part_that_it_is():
+    torch.manual_seed(0)
+    model = tiny_generator(items=40)
+    config = TRAINING.model_copy(update={"minutes": 1e-9, "targets": 16, "evaluate_every": 5})
+    task = NextItem(model, walks(40), config, seed=0)
+    done = train(task, config, epochs=9, seed=0, evaluate=lambda: {"NDCG@10": 0.5})
+    assert done.finished
+    assert done.step == 1
+    assert [entry["epoch"] for entry in done.curve] == [1 / len(task.batches(0))]
+    assert done.curve[0]["NDCG@10"] == 0.5  # what there is, is measured
+
+
 def test_the_best_epoch_on_validation_is_kept(tmp_path):
     torch.manual_seed(0)
     model = tiny_generator(items=40)

@@ -112,8 +112,8 @@ def _masking(codes: NDArray[np.int32], sizes: tuple[int, ...], rounds: int) -> l
     count, all_levels = medians(
         lambda: Kept.of(trie, keep), everywhere, rounds=rounds, clock=seconds
     )
-    what = f"{len(codes):,} items"
+    what = f"attribute mask, {len(codes):,} items"
     return [
-        Figure(f"attribute mask, {what}", count * 1000, "CPU ms", note="counted along the leaves"),
-        Figure(f"attribute mask, {what}", all_levels * 1000, "CPU ms", note="and at every level"),
+        Figure(f"{what}, counted along the leaves", count * 1000, "CPU ms"),
+        Figure(f"{what}, and at every level", all_levels * 1000, "CPU ms"),
     ]

@@ -92,8 +92,8 @@ def recommender_of(contents: Contents) -> Recommender:
         ids=ids,
         problems=tuple(layout["problems"]),
     )
-    # That it is the trie of these IDs, the artifact's hashes say. Its tensors map the file. What
-    # was saved before artifacts held one has it built anew.
+    # It was saved with these IDs, and the hashes say that neither has changed since. Its tensors
+    # map the file. What was saved before artifacts held one has it built anew.
     saved = contents.tensors.get("trie")
     trie = None if saved is None else Trie.from_state(saved)
     model = Generator(contents.recipe.model, ids, vectors, trie)

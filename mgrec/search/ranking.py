@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -94,13 +95,11 @@ def top(
     scores = np.full((len(histories), k), -np.inf, np.float32)
     recent = histories.last(model.config.history)
     order = np.argsort(recent.lengths, kind="stable")
-    most = plan(model, max(beams, k), config).users
-    size = -(-len(order) // max(1, -(-len(order) // most)))  # of batches as equal as can be
+    batches = math.ceil(len(order) / plan(model, max(beams, k), config).users)
     device = model.token_table.device
     coarse = config.precision == "bfloat16"
     model.eval()
-    for at in range(0, len(order), max(1, size)):
-        rows = order[at : at + size]
+    for rows in np.array_split(order, batches) if batches else ():
         padded = torch.from_numpy(recent.select(rows).padded()).to(device)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=coarse):
             found = rank(model, model.context(padded), k, beams, allow(rows))

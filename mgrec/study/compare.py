@@ -112,10 +112,10 @@ class _Study:
 
     def collect(self, run: Run) -> bool:
         """Take a run's outcome, from its folder or by doing it; True if there was work to do."""
-        found = done(run, self.place, self.ground, self.protocols)
-        new = found is None
         if run.row in self.absent:
             return False
+        found = done(run, self.place, self.ground, self.protocols)
+        new = found is None
         if found is None:
             try:
                 found = carry_out(run, self.place, self.ground, self.protocols)

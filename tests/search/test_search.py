@@ -128,6 +128,7 @@ def learnt(request):
 @pytest.mark.parametrize("share", [None, 0.3])
 def test_the_search_ranks_as_the_slow_and_obvious_one(learnt, beams, share):
     histories = [[3, 4, 5, 6], [50, 7], [9]]
+    torch.manual_seed(beams)
     keep = torch.ones(60, dtype=torch.bool) if share is None else torch.rand(60) < share
     allow = None if share is None else Filter.of(learnt.trie, keep)
     found, scores = beam_search(

@@ -1,0 +1,126 @@
+"""Cards: an item as the page shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mgrec.serving.edition import Edition
+from mgrec.serving.gallery import has_picture
+
+FACTS = 3  # attributes shown on a card
+WIDEST = 40  # characters of an attribute that is shown
+HUES = 6  # of placeholders
+
+
+@dataclass(frozen=True)
+class Card:
+    """One item.
+
+    Attributes
+    ----------
+    item_id : as text, as it stands in addresses
+    picture : address of its picture; empty where there is none
+    initials, hue : what is drawn instead
+    facts : its first short attributes
+    blocks : its semantic ID, the codes of each block
+    score : of a recommendation
+    """
+
+    item_id: str
+    title: str
+    picture: str
+    initials: str
+    hue: int
+    facts: tuple[tuple[str, str], ...]
+    blocks: tuple[tuple[str, tuple[int, ...]], ...]
+    score: float | None = None
+
+
+def cards(
+    edition: Edition,
+    rows: Sequence[int],
+    pictures: Sequence[Path],
+    scores: Sequence[float] | None = None,
+) -> list[Card]:
+    """Return the cards of items, in the order of their rows."""
+    items = edition.recommender.catalogue.items
+    ids = [str(item) for item in items["item_id"].gather(list(rows)).to_list()]
+    names = edition.titles(rows)
+    facts = _facts(edition, rows)
+    made = []
+    for place, row in enumerate(rows):
+        name = names[place] or ids[place]
+        made.append(
+            Card(
+                item_id=ids[place],
+                title=name,
+                picture=picture_url(edition, ids[place])
+                if has_picture(edition, row, pictures)
+                else "",
+                initials="".join(word[0] for word in name.split()[:2]).upper(),
+                hue=sum(map(ord, ids[place])) % HUES,
+                facts=facts[place],
+                blocks=blocks(edition, row),
+                score=None if scores is None else scores[place],
+            )
+        )
+    return made
+
+
+def picture_url(edition: Edition, item: str) -> str:
+    """Return where an item's picture is served; the version makes a new one a new address."""
+    what = urlencode({"run": edition.run, "v": edition.version})
+    return f"/pictures/{quote(item, safe='')}?{what}"
+
+
+def blocks(edition: Edition, row: int) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Return an item's semantic ID for a person: each block's codes, and what is its own."""
+    ids = edition.recommender.catalogue.ids
+    found: dict[str, list[int]] = {}
+    for slot, token in zip(ids.slots, ids.tokens[row].tolist(), strict=True):
+        if slot.kind == "transition":
+            continue
+        found.setdefault("own" if slot.kind == "digit" else slot.modality, []).append(
+            token - slot.first
+        )
+    return tuple((name, tuple(codes)) for name, codes in found.items())
+
+
+def search(edition: Edition, words: str) -> NDArray[np.int64]:
+    """Return the rows whose title or id has all of some words; without any, popular items first."""
+    made = edition.recommender
+    wanted = words.lower().split()
+    order = np.argsort(-made.counts, kind="stable")
+    if not wanted:
+        return order
+    text = edition.searchable
+    keep = np.ones(len(text), bool)
+    for word in wanted:
+        keep &= text.str.contains(word, literal=True).to_numpy()
+    return order[keep[order]]
+
+
+def _facts(edition: Edition, rows: Sequence[int]) -> list[tuple[tuple[str, str], ...]]:
+    """Return each item's first short attributes; its long texts are no facts."""
+    names = [
+        name
+        for name, kind in edition.attributes.items()
+        if name not in ("title", "name", "text", "description") and not kind.is_nested()
+    ]
+    frame = edition.recommender.catalogue.items.select(names)[list(rows)]
+    found = []
+    for row in frame.iter_rows():
+        told = [
+            (name, f"{value:g}" if isinstance(value, float) else str(value))
+            for name, value in zip(names, row, strict=True)
+            if value is not None and value != ""
+        ]
+        found.append(tuple((n, v) for n, v in told if len(v) <= WIDEST)[:FACTS])
+    return found
+

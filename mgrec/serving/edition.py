@@ -1,0 +1,56 @@
+"""An edition: one version of one run's catalogue, which an answer belongs to as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import polars as pl
+
+from mgrec.recommender import Recommender
+from mgrec.study.listing import titles
+
+
+@dataclass(frozen=True, eq=False)
+class Edition:
+    """What one version of a run answers with.
+
+    Attributes
+    ----------
+    run : the name under which it is served
+    version : of its catalogue
+    recommender : over exactly that catalogue
+    """
+
+    run: str
+    version: int | str
+    recommender: Recommender
+
+    @cached_property
+    def _titles(self) -> pl.Series:
+        items = self.recommender.catalogue.items
+        return pl.Series("title", titles(items, range(len(items))), dtype=pl.String)
+
+    @cached_property
+    def searchable(self) -> pl.Series:
+        """What a search of the catalogue looks through: titles and ids, in lower case."""
+        ids = self.recommender.catalogue.items["item_id"].cast(pl.String)
+        return (self._titles + " " + ids).str.to_lowercase()
+
+    @property
+    def attributes(self) -> dict[str, pl.DataType]:
+        """The columns that filters may name, and their types."""
+        schema = self.recommender.catalogue.items.schema
+        return {name: kind for name, kind in schema.items() if name not in ("item_id", "image")}
+
+    def titles(self, rows: Sequence[int]) -> list[str]:
+        """Return what items are called, empty where they have no name."""
+        return self._titles.gather(list(rows)).to_list()
+
+    def warm(self) -> None:
+        """Ask once, so that no client waits for what is made at the first request."""
+        self.titles([])
+        first = self.recommender.catalogue.items["item_id"].head(1).to_list()
+        if first:
+            self.recommender.recommend(history=first, k=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Split, split
 from mgrec.errors import RecipeError, RequestError
 from mgrec.fitting import Checkpoints, fit_model, refit_model
-from mgrec.ids.filters import Filter
+from mgrec.growing import grown, model_over, shrunk
+from mgrec.ids.filters import Filter, Kept
 from mgrec.measure.evaluation import Evaluation, measure
 from mgrec.model.generator import Generator
+from mgrec.newcomers import Ready, newcomers
 from mgrec.progress import bar, say
 from mgrec.recipe import Recipe
 from mgrec.search.ranking import Plan, plan, top
@@ -103,7 +106,10 @@ class Recommender:
         place = None if out is None else Path(out)
         if place is not None:
             artifact.check_place(place)
-        catalogue = start.catalogue if start else build_catalogue(data, recipe, cache)
+        if start is None:
+            catalogue = build_catalogue(data, recipe, cache)
+        else:  # items added to it are known from now on
+            catalogue = replace(start.catalogue, added=None)
         users = users_of(data, catalogue)
         before = start.model if start else None
         saves = Checkpoints.beside(place, recipe, data.fingerprint, before)
@@ -175,6 +181,7 @@ class Recommender:
         keep = self._allowed(only, exclude)
         if exclude_seen and len(row):
             keep[row] = False
+        keep &= self.catalogue.listed
         wanted = min(k, int(keep.sum()))
         if not wanted:
             return Recommendations((), len(row), "no item of the catalogue is allowed")
@@ -184,9 +191,8 @@ class Recommender:
         if only is not None:
             allow = Filter.of(self.model.trie, torch.from_numpy(keep))
         elif not keep.all():  # a few are sought by name; counting along the leaves takes longer
-            allow = Filter.of(
-                self.model.trie, exclude=torch.from_numpy(np.flatnonzero(~keep))[None]
-            )
+            few = torch.from_numpy(np.flatnonzero(self.catalogue.listed & ~keep))
+            allow = Filter.of(self.model.trie, self._listed, few[None])
         found, scores = top(
             self.model,
             Sequences.of([row]),
@@ -216,7 +222,7 @@ class Recommender:
         _check_k(k)
         if Path(path).is_dir():
             raise RequestError(f"{path}: found a folder, expected a file to write to")
-        k = min(k, self.catalogue.n_items)
+        k = min(k, int(self.catalogue.listed.sum()))
         ids = self.catalogue.items["item_id"]
         say(f"ranking {len(self.users):,} users: {self.plan(k)}")
 
@@ -275,6 +281,73 @@ class Recommender:
         found = self.top(parts.test.history, 20, exclude_seen)
         return measure(found, parts, self.catalogue.n_items, self.catalogue.present())
 
+    # ---------------------------------------------------------------- changing
+
+    def add_items(
+        self,
+        items: pl.DataFrame | Path | str,
+        *,
+        embeddings: Ready | None = None,
+        folder: Path | str | None = None,
+    ) -> Recommender:
+        """Return a recommender that knows further items, at once and without training.
+
+        New items are encoded, standardised and quantised as the others were; nobody else's ID
+        changes. An item that was removed may come again: it keeps the ID that it had.
+
+        Parameters
+        ----------
+        items : a frame, or a parquet, csv or jsonl file, with the columns of the catalogue
+        embeddings : by modality, ready-made vectors: `Embeddings` with a row for each of the
+            items, or ``(item_ids, floats [rows, dim])``; codes, where the catalogue has only codes
+        folder : that picture paths are relative to; a file's own folder if not named
+
+        Raises
+        ------
+        DataError, RecipeError
+            In one line, if something is malformed, known already or cannot be encoded.
+        """
+        content = self.recipe.content
+        found = newcomers(self.catalogue, items, content, ready=embeddings, folder=folder)
+        return self.over(grown(self.catalogue, found))
+
+    def remove_items(self, ids: Iterable[ItemId]) -> Recommender:
+        """Return a recommender that does not recommend some items; histories may still hold them.
+
+        Nobody else's score changes.
+
+        Raises
+        ------
+        RequestError
+            If the catalogue does not know an item, or it was removed before.
+        """
+        return self.over(shrunk(self.catalogue, self.rows_of(ids)))
+
+    def rows_of(self, ids: Iterable[ItemId]) -> NDArray[np.int64]:
+        """Return the indices of listed items.
+
+        Raises
+        ------
+        RequestError
+            If one is unknown, or removed.
+        """
+        if isinstance(ids, str):
+            raise RequestError(f"items: expected a list of item ids, found the text {ids!r}")
+        wanted = list(dict.fromkeys(ids))
+        rows = self.catalogue.index_of(wanted)
+        for item, row in zip(wanted, rows.tolist(), strict=True):
+            if row < 0:
+                raise RequestError(f"item {item!r}: not in the catalogue")
+            if not self.catalogue.listed[row]:
+                raise RequestError(f"item {item!r}: removed already")
+        return rows
+
+    def over(self, catalogue: Catalogue) -> Recommender:
+        """Return the same recommender over a catalogue that has grown or shrunk."""
+        counts = np.pad(self.counts, (0, catalogue.n_items - len(self.counts)))
+        model = model_over(self.model, catalogue, counts, self.recipe.search.new_items)
+        return replace(self, catalogue=catalogue, model=model, counts=counts, tested=None)
+
     # ---------------------------------------------------------------- keeping
 
     def save(self, path: Path | str) -> None:
@@ -332,9 +405,10 @@ class Recommender:
 
         def unseen(rows: NDArray[np.int64]) -> Filter:
             seen = torch.from_numpy(given.select(rows).padded())
-            return Filter.of(self.model.trie, exclude=seen)
+            return Filter.of(self.model.trie, self._listed, seen)
 
-        wanted = min(k, self.catalogue.n_items)
+        listed = None if self._listed is None else Filter.of(self.model.trie, self._listed)
+        wanted = min(k, int(self.catalogue.listed.sum()))
         if len(known):
             found = top(
                 self.model,
@@ -342,7 +416,7 @@ class Recommender:
                 wanted,
                 self._beams(wanted),
                 self.recipe.search,
-                unseen if exclude_seen else lambda rows: None,
+                unseen if exclude_seen else lambda rows: listed,
             )
             items[known, :wanted], scores[known, :wanted] = found
         popular, logs = self._popularity()
@@ -350,10 +424,17 @@ class Recommender:
         items[empty, :wanted], scores[empty, :wanted] = popular[:wanted], logs[:wanted]
         return items, scores
 
+    @cached_property
+    def _listed(self) -> Kept | None:
+        """What may be recommended, along the trie's leaves; None: everything."""
+        listed = self.catalogue.listed
+        return None if listed.all() else Kept.of(self.model.trie, torch.from_numpy(listed))
+
     def _popularity(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return all items, most popular first, and the logarithms of their smoothed shares."""
+        """Return listed items, most popular first, and the logarithms of their smoothed shares."""
         order = np.argsort(-self.counts, kind="stable")
-        share = (self.counts[order] + 1) / (self.counts.sum() + len(order))
+        order = order[self.catalogue.listed[order]]
+        share = (self.counts[order] + 1) / (self.counts.sum() + len(self.counts))
         return order, np.log(share).astype(np.float32)
 
     def _popular(self, k: int, keep: NDArray[np.bool_], reason: str) -> Recommendations:

@@ -24,10 +24,10 @@ ORDER = (
     ("search",),
     ("artifact", "batches", "answers"),
     ("catalogue",),
-    ("users",),
-    ("fitting",),
+    ("users", "newcomers"),
+    ("fitting", "growing"),
     ("recommender", "storage"),
-    ("study",),
+    ("study", "serving"),
     ("cli",),
 )
 

@@ -142,11 +142,7 @@ def _rows(
 ) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Read the rows in the catalogue's types, and which of their columns make up the text."""
     known, schema = catalogue.items["item_id"], catalogue.items.schema
-    written = catalogue.text_columns or tuple(
-        column for column in ("text", *items.WRITTEN) if column in schema
-    )
-    if not catalogue.text_columns and "text" in written:
-        written = ("text",)
+    written = catalogue.text_columns or items.written_in(catalogue.items.columns)
     absent = [column for column in written if column not in table.frame.columns]
     frame = table.frame.with_columns(
         pl.lit(None, schema[column]).alias(column) for column in absent

@@ -106,10 +106,9 @@ class Recommender:
         place = None if out is None else Path(out)
         if place is not None:
             artifact.check_place(place)
-        if start is None:
-            catalogue = build_catalogue(data, recipe, cache)
-        else:  # items added to it are known from now on
-            catalogue = replace(start.catalogue, added=None)
+        catalogue = start.catalogue if start else build_catalogue(data, recipe, cache)
+        if catalogue.added is not None:  # what it did not know, it is trained on now
+            catalogue = replace(catalogue, added=None)
         users = users_of(data, catalogue)
         before = start.model if start else None
         saves = Checkpoints.beside(place, recipe, data.fingerprint, before)

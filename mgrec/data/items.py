@@ -84,6 +84,9 @@ def _text_columns(table: Table, wanted: Sequence[str] | None) -> tuple[str, ...]
         chosen = tuple(ours.get(column, column) for column in several)
         table.require(*chosen)
         return chosen
-    if "text" in table.frame.columns:
-        return ("text",)
-    return tuple(column for column in WRITTEN if column in table.frame.columns)
+    return written_in(table.frame.columns)
+
+
+def written_in(columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that make up the text where nobody names any."""
+    return ("text",) if "text" in columns else tuple(c for c in WRITTEN if c in columns)

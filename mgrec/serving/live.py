@@ -237,7 +237,7 @@ class Live:
 
 
 def _loaded(path: Path) -> tuple[Recommender, _State]:
-    """Return an artifact as fitted and at its present version, read anew if it changes meanwhile."""
+    """Return an artifact as fitted and at its present version; anew if it changes meanwhile."""
     while True:
         journal = read_journal(path)
         base = Recommender.load(path)

@@ -32,7 +32,7 @@ class Question:
 
     Attributes
     ----------
-    kept : the items that `only` and `where` allow; None: all
+    kept : the items of the catalogue that `only` and `where` allow; None: all
     keep : bool [items], the same as a mask
     excluded : int64 [n], further items not allowed, each once
     allowed : how many items are left
@@ -88,11 +88,12 @@ def question(recommender: Recommender, request: Request) -> Question:
     if request.exclude_seen:
         excluded = np.concatenate([excluded, history.items])
     excluded = np.unique(excluded)
-    keep: NDArray[np.bool_] | None = None
-    kept: Kept | None = None
+    kept = recommender.listed  # what was removed from the catalogue is never recommended
+    keep: NDArray[np.bool_] | None = None if kept is None else catalogue.listed
     if request.only is not None:
-        keep = np.zeros(catalogue.n_items, bool)
-        keep[_known(catalogue, request.only)] = True
+        only = np.zeros(catalogue.n_items, bool)
+        only[_known(catalogue, request.only)] = True
+        keep, kept = only if keep is None else only & keep, None
     if keep is not None:
         excluded = excluded[keep[excluded]]
     if len(excluded) > BY_NAME:

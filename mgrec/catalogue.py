@@ -43,6 +43,9 @@ class Catalogue:
     encoders : what made the embeddings, by modality, where mgrec encoded them
     ids : semantic IDs
     problems : what went wrong with single items' content, in words
+    text_columns : columns of `items` that make up an item's text
+    removed : bool [items] or None, which are not recommended any more; histories may hold them
+    added : bool [items] or None, which have come since training
     """
 
     items: pl.DataFrame
@@ -54,10 +57,18 @@ class Catalogue:
     encoders: Mapping[str, EncoderIdentity]
     ids: SemanticIds
     problems: tuple[str, ...] = ()
+    text_columns: tuple[str, ...] = ()
+    removed: NDArray[np.bool_] | None = None
+    added: NDArray[np.bool_] | None = None
 
     @property
     def n_items(self) -> int:
         return len(self.items)
+
+    @cached_property
+    def listed(self) -> NDArray[np.bool_]:
+        """bool [items]: which may be recommended."""
+        return np.ones(self.n_items, bool) if self.removed is None else ~self.removed
 
     @cached_property
     def _index(self) -> dict[object, int]:
@@ -121,6 +132,7 @@ def build_catalogue(data: Dataset, recipe: Recipe, cache: Path | None = None) ->
         encoders={name: content.encoder for name, content in encoded.items()},
         ids=build(codes, layout),
         problems=tuple(line for content in encoded.values() for line in content.problems),
+        text_columns=data.text_columns,
     )
     for line in catalogue.problems:
         say(line)

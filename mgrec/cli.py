@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mgrec.errors import MgrecError, RequestError
+from mgrec.errors import MgrecError, MissingExtra, RequestError
 from mgrec.progress import say
 
 app = typer.Typer(
@@ -312,6 +312,57 @@ def inspect(
 
     found = inspection(Recommender.load(run), prefix=prefix, item=item, export=export)
     _print(found.to_dict() if as_json else found.to_text(), as_json)
+
+
+@app.command()
+def serve(
+    run: Run,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    more: Annotated[
+        list[Path], typer.Option(help="Another run, served beside the first. Repeatable.")
+    ] = [],  # noqa: B006
+    pictures: Annotated[
+        list[Path],
+        typer.Option(help="The data folder whose pictures the page shows; one for all, or each."),
+    ] = [],  # noqa: B006
+    api_key_file: Annotated[
+        Path | None, typer.Option(help="Lines 'read KEY' or 'write KEY'; without it all may.")
+    ] = None,
+    allowed_host: Annotated[
+        list[str], typer.Option(help="A name under which it may be asked. Repeatable.")
+    ] = [],  # noqa: B006
+    seconds: Annotated[float, typer.Option(min=0.05, help="That an answer may take.")] = 5.0,
+    upload: Annotated[
+        int, typer.Option(min=1, help="MiB of a request that adds items, at most.")
+    ] = 64,
+    watch: Annotated[
+        float, typer.Option(min=0, help="Seconds between looks for a new version; 0 never looks.")
+    ] = 2.0,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the model.")] = 1,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Serve runs over HTTP, with a page: recommend, explain, add and remove items."""
+    try:
+        from mgrec.serving.keys import Keys
+        from mgrec.serving.limits import Limits
+        from mgrec.serving.server import serve as run_server
+    except ImportError as error:
+        raise MissingExtra(
+            f"serve: '{error.name}' is not installed: pip install 'mgrec[serve]'"
+        ) from None
+
+    run_server(
+        [run, *more],
+        host=host,
+        port=port,
+        pictures=pictures,
+        keys=Keys.of_file(api_key_file) if api_key_file else None,
+        limits=Limits(seconds=seconds, upload=upload << 20, watch=watch),
+        hosts=allowed_host,
+        threads=threads,
+        log_level=log_level,
+    )
 
 
 def main() -> None:

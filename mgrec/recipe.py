@@ -167,6 +167,9 @@ class SearchConfig(Config):
     memory: int = Field(512, ge=16)  # MiB that a batch of histories may take
     # bfloat16 is for bulk: its rounding depends on the batch, so that near scores may change place.
     precision: Literal["float32", "bfloat16"] = "float32"
+    # How often an item added after training is expected to be taken, beside the average item: so
+    # much of its siblings' probability it gets. None leaves it to a model that never saw it.
+    new_items: float | None = Field(1.0, gt=0)
 
 
 class SplitConfig(Config):

@@ -23,9 +23,11 @@ from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Split, split
 from mgrec.errors import RecipeError, RequestError
 from mgrec.fitting import Checkpoints, fit_model, refit_model
-from mgrec.ids.filters import Filter
+from mgrec.growing import grown, model_over, shrunk
+from mgrec.ids.filters import Filter, Kept
 from mgrec.measure.evaluation import Evaluation, measure
 from mgrec.model.generator import Generator
+from mgrec.newcomers import Ready, newcomers
 from mgrec.popularity import Popularity
 from mgrec.progress import bar, say
 from mgrec.recipe import Recipe
@@ -107,6 +109,8 @@ class Recommender:
         if place is not None:
             artifact.check_place(place)
         catalogue = start.catalogue if start else build_catalogue(data, recipe, cache)
+        if catalogue.added is not None:  # what it did not know, it is trained on now
+            catalogue = replace(catalogue, added=None)
         users = users_of(data, catalogue)
         before = start.model if start else None
         saves = Checkpoints.beside(place, recipe, data.fingerprint, before)
@@ -218,7 +222,7 @@ class Recommender:
         _check_k(k)
         if Path(path).is_dir():
             raise RequestError(f"{path}: found a folder, expected a file to write to")
-        k = min(k, self.catalogue.n_items)
+        k = min(k, int(self.catalogue.listed.sum()))
         ids = self.catalogue.items["item_id"]
         say(f"ranking {len(self.users):,} users: {self.plan(k)}")
 
@@ -277,6 +281,73 @@ class Recommender:
         found = self.top(parts.test.history, 20, exclude_seen)
         return measure(found, parts, self.catalogue.n_items, self.catalogue.present())
 
+    # ---------------------------------------------------------------- changing
+
+    def add_items(
+        self,
+        items: pl.DataFrame | Path | str,
+        *,
+        embeddings: Ready | None = None,
+        folder: Path | str | None = None,
+    ) -> Recommender:
+        """Return a recommender that knows further items, at once and without training.
+
+        New items are encoded, standardised and quantised as the others were; nobody else's ID
+        changes. An item that was removed may come again: it keeps the ID that it had.
+
+        Parameters
+        ----------
+        items : a frame, or a parquet, csv or jsonl file, with the columns of the catalogue
+        embeddings : by modality, ready-made vectors: `Embeddings` with a row for each of the
+            items, or ``(item_ids, floats [rows, dim])``; codes, where the catalogue has only codes
+        folder : that picture paths are relative to; a file's own folder if not named
+
+        Raises
+        ------
+        DataError, RecipeError
+            In one line, if something is malformed, known already or cannot be encoded.
+        """
+        content = self.recipe.content
+        found = newcomers(self.catalogue, items, content, ready=embeddings, folder=folder)
+        return self.over(grown(self.catalogue, found))
+
+    def remove_items(self, ids: Iterable[ItemId]) -> Recommender:
+        """Return a recommender that does not recommend some items; histories may still hold them.
+
+        Nobody else's score changes.
+
+        Raises
+        ------
+        RequestError
+            If the catalogue does not know an item, or it was removed before.
+        """
+        return self.over(shrunk(self.catalogue, self.rows_of(ids)))
+
+    def rows_of(self, ids: Iterable[ItemId]) -> NDArray[np.int64]:
+        """Return the indices of listed items.
+
+        Raises
+        ------
+        RequestError
+            If one is unknown, or removed.
+        """
+        if isinstance(ids, str):
+            raise RequestError(f"items: expected a list of item ids, found the text {ids!r}")
+        wanted = list(dict.fromkeys(ids))
+        rows = self.catalogue.index_of(wanted)
+        for item, row in zip(wanted, rows.tolist(), strict=True):
+            if row < 0:
+                raise RequestError(f"item {item!r}: not in the catalogue")
+            if not self.catalogue.listed[row]:
+                raise RequestError(f"item {item!r}: removed already")
+        return rows
+
+    def over(self, catalogue: Catalogue) -> Recommender:
+        """Return the same recommender over a catalogue that has grown or shrunk."""
+        counts = np.pad(self.counts, (0, catalogue.n_items - len(self.counts)))
+        model = model_over(self.model, catalogue, counts, self.recipe.search.new_items)
+        return replace(self, catalogue=catalogue, model=model, counts=counts, tested=None)
+
     # ---------------------------------------------------------------- keeping
 
     def save(self, path: Path | str) -> None:
@@ -334,9 +405,10 @@ class Recommender:
 
         def unseen(rows: NDArray[np.int64]) -> Filter:
             seen = torch.from_numpy(given.select(rows).padded())
-            return Filter.of(self.model.trie, exclude=seen)
+            return Filter.of(self.model.trie, self.listed, seen)
 
-        wanted = min(k, self.catalogue.n_items)
+        listed = None if self.listed is None else Filter.of(self.model.trie, self.listed)
+        wanted = min(k, int(self.catalogue.listed.sum()))
         if len(known):
             found = top(
                 self.model,
@@ -344,17 +416,25 @@ class Recommender:
                 wanted,
                 self._beams(wanted),
                 self.recipe.search,
-                unseen if exclude_seen else lambda rows: None,
+                unseen if exclude_seen else lambda rows: listed,
             )
             items[known, :wanted], scores[known, :wanted] = found
         empty = np.flatnonzero(history.lengths == 0)
-        items[empty, :wanted], scores[empty, :wanted] = self.popularity.best(wanted)
+        items[empty, :wanted], scores[empty, :wanted] = self.popularity.best(
+            wanted, self.catalogue.listed
+        )
         return items, scores
 
     @cached_property
     def popularity(self) -> Popularity:
         """How much of the log each item has."""
         return Popularity.of(self.counts)
+
+    @cached_property
+    def listed(self) -> Kept | None:
+        """What may be recommended, along the trie's leaves; None: everything."""
+        listed = self.catalogue.listed
+        return None if listed.all() else Kept.of(self.model.trie, torch.from_numpy(listed))
 
 
 def _check_k(k: int) -> None:

@@ -20,6 +20,7 @@ from mgrec.ids.semantic_ids import SemanticIds, Slot
 from mgrec.ids.standardise import Standardiser
 from mgrec.ids.trie import Trie
 from mgrec.model.generator import Generator
+from mgrec.model.shares import shares_of
 from mgrec.recommender import Recommender
 from mgrec.users import Users
 
@@ -30,6 +31,9 @@ def contents_of(made: Recommender) -> Contents:
     arrays: dict[str, dict[str, Any]] = {
         "ids": {"tokens": catalogue.ids.tokens, "counts": made.counts},
     }
+    for name, mask in (("removed", catalogue.removed), ("added", catalogue.added)):
+        if mask is not None:
+            arrays["ids"][name] = mask
     for name, vectors in catalogue.vectors.items():
         arrays[f"vectors-{name}"] = {"vectors": vectors.vectors, "present": vectors.present}
         arrays[f"scaler-{name}"] = dict(catalogue.scalers[name].state())
@@ -47,6 +51,7 @@ def contents_of(made: Recommender) -> Contents:
         "quantisers": {name: type(q).__name__ for name, q in catalogue.quantisers.items()},
         "vectors": list(catalogue.vectors),
         "problems": catalogue.problems,
+        "text_columns": catalogue.text_columns,
         "pictures": None if catalogue.root is None else str(catalogue.root.resolve()),
     }
     return Contents(
@@ -91,13 +96,18 @@ def recommender_of(contents: Contents) -> Recommender:
         encoders={name: EncoderIdentity(**e) for name, e in contents.encoders.items()},
         ids=ids,
         problems=tuple(layout["problems"]),
+        text_columns=tuple(layout.get("text_columns", ())),
+        removed=arrays["ids"].get("removed"),
+        added=arrays["ids"].get("added"),
     )
     # It was saved with these IDs, and the hashes say that neither has changed since. Its tensors
     # map the file. What was saved before artifacts held one has it built anew.
     saved = contents.tensors.get("trie")
     trie = None if saved is None else Trie.from_state(saved)
+    counts = arrays["ids"]["counts"]
     model = Generator(contents.recipe.model, ids, vectors, trie)
     model.load_state_dict(contents.tensors["model"])
+    model.shares = shares_of(model.trie, catalogue.added, counts, contents.recipe.search.new_items)
     table = contents.tables["users"]
     log = _sequences(table["items"])
     times = _flat(table["times"]) if "times" in table.columns else None
@@ -106,7 +116,7 @@ def recommender_of(contents: Contents) -> Recommender:
         catalogue=catalogue,
         model=model.eval(),
         users=Users(table["user_id"], log, times),
-        counts=arrays["ids"]["counts"],
+        counts=counts,
         facts=contents.documents["run"],
         fingerprint=contents.fingerprint,
     )

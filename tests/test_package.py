@@ -24,10 +24,11 @@ ORDER = (
     ("search",),
     ("artifact", "batches", "answers", "popularity", "requests"),
     ("catalogue",),
-    ("users",),
-    ("fitting", "given"),
+    ("users", "newcomers"),
+    ("fitting", "growing", "given"),
     ("recommender", "storage", "answering"),
     ("study",),
+    ("serving",),
     ("cli",),
 )
 

@@ -15,6 +15,7 @@ from mgrec.ids.trie import Trie
 from mgrec.model.decoder import Context, TokenDecoder
 from mgrec.model.experts import Experts
 from mgrec.model.histories import ItemHistory, TokenHistory, VectorReader
+from mgrec.model.shares import Shares
 from mgrec.model.transformer import exact_product
 from mgrec.recipe import ModelConfig
 
@@ -67,6 +68,7 @@ class Generator(nn.Module):
                 config, self.tokens, {name: tables[name].shape[1] for name in self._tables}
             )
         self.decoder = TokenDecoder(config, len(ids.target), cross=paper, t5=paper)
+        self.shares: Shares | None = None  # of items added after training
         self.experts: Experts | None = None
         if isinstance(self.history, ItemHistory) and config.experts:
             readers = cast(Mapping[str, VectorReader], self.history.readers)
@@ -131,6 +133,9 @@ class Generator(nn.Module):
         head = self.head if not self.legal else self.head[slot.first : slot.first + slot.size]
         logits = exact_product(hidden, head)
         scores = logits.gather(1, codes + (slot.first - low)).masked_fill(~real, float("-inf"))
+        if self.shares is not None:
+            total = None if self.legal else logits.logsumexp(-1, keepdim=True)
+            return nodes, real, self.shares.log_prob(level, parents, nodes, scores, total)
         total = (scores if self.legal else logits).logsumexp(-1, keepdim=True)
         return nodes, real, scores - total
 

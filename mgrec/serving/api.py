@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request as Call
+from fastapi import APIRouter, Depends
+from fastapi import Request as Call
 
 from mgrec.requests import Request
 from mgrec.serving import schemas as s
 from mgrec.serving.edition import Edition
 from mgrec.serving.keys import Keys
+from mgrec.serving.live import Change
 from mgrec.serving.refusals import Refusal
 from mgrec.serving.shelf import Served, Shelf
 from mgrec.serving.uploads import added
@@ -154,8 +157,8 @@ def _changed(call: Call, edition: Edition, change: Any) -> s.ChangeAnswer:
     return s.ChangeAnswer(
         run=edition.run,
         version=edition.version,
-        items=edition.recommender.catalogue.n_items,
-        change={} if change is None else change.to_dict(),
+        items=edition.n_items,
+        change=asdict(change) if isinstance(change, Change) else {"found": change},
     )
 
 
@@ -165,7 +168,7 @@ def _described(served: Served) -> s.RunAnswer:
     return s.RunAnswer(
         run=edition.run,
         version=edition.version,
-        items=made.catalogue.n_items,
+        items=edition.n_items,
         users=len(made.users),
         modalities=list(made.recipe.ids.modalities),
         attributes={name: str(kind) for name, kind in edition.attributes.items()},

@@ -55,8 +55,9 @@ class Worker:
         """
         self.enter()
         # Counted until it has run: whoever stopped waiting for it does not make the queue shorter.
+        loop = asyncio.get_running_loop()
         future = self._threads.submit(job)
-        future.add_done_callback(lambda _, loop=asyncio.get_running_loop(): _soon(loop, self.leave))
+        future.add_done_callback(lambda _: _soon(loop, self.leave))
         return await _within(asyncio.wrap_future(future), seconds)
 
     async def batch(self, job: Callable[[], T]) -> T:

@@ -49,6 +49,7 @@ def place(recommender: Recommender, prefix: tuple[int, ...]) -> Place:
     """Return what lies under a prefix; nothing where no item's ID begins so."""
     ids = recommender.catalogue.ids
     rows = recommender.model.trie.under(prefix).numpy()
+    rows = rows[recommender.catalogue.listed[rows]]
     rows = rows[np.argsort(-recommender.counts[rows], kind="stable")]
     slots = ids.target_slots
     if len(prefix) >= len(slots) or not len(rows):
@@ -61,7 +62,9 @@ def place(recommender: Recommender, prefix: tuple[int, ...]) -> Place:
         Branch(int(values[i]), int(sizes[i]), tuple(rows[codes == values[i]][:SHOWN].tolist()))
         for i in order
     )
-    return Place(prefix, slot_words(slot.kind, slot.modality, slot.level), tuple(rows.tolist()), branches)
+    return Place(
+        prefix, slot_words(slot.kind, slot.modality, slot.level), tuple(rows.tolist()), branches
+    )
 
 
 def slot_words(kind: str, modality: str, level: int) -> str:

@@ -96,7 +96,8 @@ def search(edition: Edition, words: str) -> NDArray[np.int64]:
     """Return the rows whose title or id has all of some words; without any, popular items first."""
     made = edition.recommender
     wanted = words.lower().split()
-    order = np.argsort(-made.counts, kind="stable")
+    order = made.popularity.order
+    order = order[made.catalogue.listed[order]]
     if not wanted:
         return order
     text = edition.searchable
@@ -123,4 +124,3 @@ def _facts(edition: Edition, rows: Sequence[int]) -> list[tuple[tuple[str, str],
         ]
         found.append(tuple((n, v) for n, v in told if len(v) <= WIDEST)[:FACTS])
     return found
-

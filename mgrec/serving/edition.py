@@ -24,13 +24,18 @@ class Edition:
     """
 
     run: str
-    version: int | str
+    version: int
     recommender: Recommender
 
     @cached_property
     def _titles(self) -> pl.Series:
         items = self.recommender.catalogue.items
         return pl.Series("title", titles(items, range(len(items))), dtype=pl.String)
+
+    @property
+    def n_items(self) -> int:
+        """Items that may be recommended."""
+        return int(self.recommender.catalogue.listed.sum())
 
     @cached_property
     def searchable(self) -> pl.Series:

@@ -20,7 +20,6 @@ KINDS = {
 }
 
 
-
 def has_picture(edition: Edition, row: int, roots: Sequence[Path]) -> bool:
     """Whether an item's picture can be shown."""
     return picture_file(edition, row, roots) is not None

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fastapi import APIRouter, Depends, Request as Call
+from fastapi import APIRouter, Depends
+from fastapi import Request as Call
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import FileResponse, HTMLResponse, Response
 
@@ -28,7 +29,7 @@ from mgrec.serving.state import HISTORY, MANY, State
 PICKS = 24  # items of the catalogue on a page
 BRANCHES = 60  # of the tree that are drawn
 USERS = 200  # offered by name
-ASSETS = {"page.css": "text/css", "page.js": "text/javascript"}
+ASSETS = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Column:
     """
 
     run: str
-    version: int | str
+    version: int
     reason: str
     cards: list[Card]
     error: str = ""
@@ -78,7 +79,9 @@ def pages(shelf: Shelf, keys: Keys) -> APIRouter:
             if log is None:
                 note = f"User {one_line(user)} is unknown."
             else:
-                state = State.of([*((n, v) for n, v in query if n != "h"), *(("h", i) for i in log)])
+                state = State.of(
+                    [*((n, v) for n, v in query if n != "h"), *(("h", i) for i in log)]
+                )
                 note = f"The last {len(log)} items of user {one_line(user)}."
         shown = await asyncio.gather(*(_column(s, state) for s in _chosen(shelf, state)))
         edition = first.edition
@@ -103,7 +106,7 @@ def pages(shelf: Shelf, keys: Keys) -> APIRouter:
             anybody=str(users[secrets.randbelow(len(users))]) if len(users) else "",
             hints=_hints(edition),
             chosen=[served.name for served in _chosen(shelf, state)],
-            n_items=edition.recommender.catalogue.n_items,
+            n_items=edition.n_items,
         )
 
     @routes.get("/explain")
@@ -151,7 +154,14 @@ def pages(shelf: Shelf, keys: Keys) -> APIRouter:
     async def run(call: Call) -> Response:
         state = State.of(call.query_params.multi_items())
         served = _chosen(shelf, state)[0]
-        return html("run.html", state=state, edition=served.edition, report=_report(served))
+        catalogue = served.edition.recommender.catalogue
+        return html(
+            "run.html",
+            state=state,
+            edition=served.edition,
+            report=_report(served),
+            health=[line for name in catalogue.codes for line in catalogue.health_of(name)],
+        )
 
     @routes.get("/report")
     async def report(call: Call) -> Response:

@@ -8,9 +8,10 @@ from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, StrictInt, Stric
 
 from mgrec.serving import limits
 
-Id = Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)] | Annotated[
-    StrictStr, Field(max_length=limits.ID)
-]
+Id = (
+    Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
+    | Annotated[StrictStr, Field(max_length=limits.ID)]
+)
 History = Annotated[
     list[Id],
     Field(
@@ -58,7 +59,9 @@ class RecommendRequest(Shape):
     exclude: Ids = Field([], description="These items are not allowed.")
     exclude_seen: bool = Field(False, description="Leave out what is in the history.")
     where: Where | None = None
-    max_per: dict[Annotated[StrictStr, Field(max_length=limits.ID)], Annotated[int, Field(ge=1)]] = Field(
+    max_per: dict[
+        Annotated[StrictStr, Field(max_length=limits.ID)], Annotated[int, Field(ge=1)]
+    ] = Field(
         {}, max_length=8, description="At most so many items with the same value: `{'brand': 2}`."
     )
     beams: int | None = Field(
@@ -79,7 +82,7 @@ class Belongs(BaseModel):
     """What every answer tells: the run and the one catalogue version that it belongs to."""
 
     run: str
-    version: int | str
+    version: int
 
 
 class RecommendAnswer(Belongs):
@@ -193,7 +196,9 @@ class RunAnswer(Belongs):
     items: int
     users: int
     modalities: list[str]
-    attributes: dict[str, str] = Field(description="Columns that filters may name, and their types.")
+    attributes: dict[str, str] = Field(
+        description="Columns that filters may name, and their types."
+    )
     metrics: dict[str, Any] = Field(description="What was measured on the test cases at training.")
 
 

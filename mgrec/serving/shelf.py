@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -54,10 +55,10 @@ class Served:
         self._worker, self._writers = worker, writers
         self._limits, self._metrics = limits, metrics
         self._writing = asyncio.Lock()
-        self.edition = Edition(name, live.version, live.recommender)
+        self.edition = Edition(name, *live.current)
         self.edition.warm()
         self._batcher = Batcher(self._answer, worker, most=limits.batch, wait=limits.wait)
-        metrics.items.labels(name).set(live.recommender.catalogue.n_items)
+        metrics.items.labels(name).set(self.edition.n_items)
 
     def start(self) -> None:
         self._batcher.start()
@@ -89,23 +90,24 @@ class Served:
             if edition is not self.edition:
                 before, self.edition = self.edition, edition
                 self._metrics.changes.labels(self.name, kind).inc()
-                self._metrics.items.labels(self.name).set(edition.recommender.catalogue.n_items)
+                self._metrics.items.labels(self.name).set(edition.n_items)
                 logs.event(
                     "version",
                     run=self.name,
                     kind=kind,
                     version=edition.version,
                     before=before.version,
-                    items=edition.recommender.catalogue.n_items,
+                    items=edition.n_items,
                 )
             return self.edition, found
 
     def _turn(self, act: Callable[[Live], T]) -> tuple[T, Edition]:
         """Act, and make the next edition ready before anybody is answered by it."""
         found = act(self.live)
-        if self.live.recommender is self.edition.recommender:
+        version, recommender = self.live.current
+        if recommender is self.edition.recommender and version == self.edition.version:
             return found, self.edition
-        edition = Edition(self.name, self.live.version, self.live.recommender)
+        edition = Edition(self.name, version, recommender)
         edition.warm()
         return found, edition
 
@@ -219,5 +221,5 @@ class Shelf:
                     told.pop(name, None)
                 except (MgrecError, OSError) as error:
                     if told.get(name) != str(error):  # once, not every two seconds
-                        logs.event("reload failed", level=40, run=name, error=str(error))
+                        logs.event("reload failed", level=logging.ERROR, run=name, error=str(error))
                     told[name] = str(error)

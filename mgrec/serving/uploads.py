@@ -93,7 +93,9 @@ def _vectors(modality: str, data: bytes, asked: AddRequest) -> Embeddings:
             f"{where}: found {kind} {list(shape)}, expected floats by rows, one for each of {n} items"
         )
     if rest != n * shape[1] * kind.itemsize or not shape[1]:
-        raise RequestError(f"{where}: found {rest:,} bytes of values, expected what its header says")
+        raise RequestError(
+            f"{where}: found {rest:,} bytes of values, expected what its header says"
+        )
     found = np.frombuffer(data, kind, offset=stream.tell()).reshape(shape)
     present = ~np.isnan(found).any(axis=1)
     vectors = np.where(present[:, None], found, 0).astype(np.float32)

@@ -24,7 +24,8 @@ from mgrec.data.splits import Split, split
 from mgrec.errors import RecipeError, RequestError
 from mgrec.fitting import Checkpoints, fit_model, refit_model
 from mgrec.growing import grown, model_over, shrunk
-from mgrec.ids.filters import Filter, Kept
+from mgrec.ids.filters import Filter
+from mgrec.ids.kept import Kept
 from mgrec.measure.evaluation import Evaluation, measure
 from mgrec.model.generator import Generator
 from mgrec.newcomers import Ready, newcomers

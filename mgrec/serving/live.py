@@ -14,7 +14,8 @@ import polars as pl
 from mgrec.content.contracts import Encoder
 from mgrec.errors import ArtifactError, RequestError
 from mgrec.newcomers import Newcomers, Ready, encoder_of, newcomers
-from mgrec.recommender import ItemId, Recommender
+from mgrec.recommender import Recommender
+from mgrec.requests import ItemId
 from mgrec.serving.journal import (
     Entry,
     Journal,

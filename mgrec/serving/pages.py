@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +79,7 @@ def pages(shelf: Shelf, keys: Keys) -> APIRouter:
             if log is None:
                 note = f"User {one_line(user)} is unknown."
             else:
-                state = State.of(
-                    [*((n, v) for n, v in query if n != "h"), *(("h", i) for i in log)]
-                )
+                state = replace(state, history=tuple(log))
                 note = f"The last {len(log)} items of user {one_line(user)}."
         shown = await asyncio.gather(*(_column(s, state) for s in _chosen(shelf, state)))
         edition = first.edition
@@ -267,7 +265,7 @@ def _report(served: Served) -> Path | None:
 
 
 def _score(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
+    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _count(value: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from mgrec.serving.metrics import CONTENT_TYPE, Metrics
 from mgrec.serving.refusals import busy

@@ -32,6 +32,8 @@ Where = Annotated[
         description="A filter over the catalogue's attributes: `price < 20 and brand in ['x']`.",
     ),
 ]
+Name = Annotated[StrictStr, Field(max_length=limits.ID)]
+MaxPer = Annotated[dict[Name, Annotated[int, Field(ge=1)]], Field(max_length=8)]
 
 
 class Shape(BaseModel):
@@ -59,10 +61,8 @@ class RecommendRequest(Shape):
     exclude: Ids = Field([], description="These items are not allowed.")
     exclude_seen: bool = Field(False, description="Leave out what is in the history.")
     where: Where | None = None
-    max_per: dict[
-        Annotated[StrictStr, Field(max_length=limits.ID)], Annotated[int, Field(ge=1)]
-    ] = Field(
-        {}, max_length=8, description="At most so many items with the same value: `{'brand': 2}`."
+    max_per: MaxPer = Field(
+        {}, description="At most so many items with the same value: `{'brand': 2}`."
     )
     beams: int | None = Field(
         None, ge=1, le=limits.BEAMS, description="Of the search; the recipe's if not named."
@@ -101,7 +101,7 @@ class SimilarRequest(Shape):
 
     item_id: Id
     k: K = 10
-    by: Annotated[StrictStr, Field(max_length=limits.ID)] | None = Field(
+    by: Name | None = Field(
         None, description="A modality, such as `text` or `image`; all of them if not named."
     )
     where: Where | None = None
@@ -157,7 +157,7 @@ class AddRequest(Shape):
     )
 
     items: Annotated[list[NewItem], Field(min_length=1, max_length=limits.ITEMS)]
-    embeddings: dict[Annotated[StrictStr, Field(max_length=limits.ID)], Base64Bytes] = Field(
+    embeddings: dict[Name, Base64Bytes] = Field(
         {},
         max_length=8,
         description="Ready-made vectors by modality, instead of encoding: a NumPy .npy file in"

@@ -211,7 +211,7 @@ class Shelf:
         return (await served.change("reload", lambda live: live.refresh()))[0]
 
     async def _look(self) -> None:
-        """Look for new versions now and then; one that cannot be read leaves the old one serving."""
+        """Look for new versions now and then; where one cannot be read, the old one serves."""
         told: dict[str, str] = {}
         while True:
             await asyncio.sleep(self._watch)

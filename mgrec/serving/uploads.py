@@ -90,7 +90,8 @@ def _vectors(modality: str, data: bytes, asked: AddRequest) -> Embeddings:
     rest = len(data) - stream.tell()
     if kind.kind != "f" or len(shape) != 2 or shape[0] != n or by_columns:
         raise RequestError(
-            f"{where}: found {kind} {list(shape)}, expected floats by rows, one for each of {n} items"
+            f"{where}: found {kind} {list(shape)}, expected floats by rows, one for each of {n}"
+            " items"
         )
     if rest != n * shape[1] * kind.itemsize or not shape[1]:
         raise RequestError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +31,9 @@ from mgrec.progress import bar, say
 from mgrec.recipe import Recipe
 from mgrec.requests import ItemId, Request
 from mgrec.search.ranking import Plan, plan, top
+from mgrec.selection import Selection, selections
 from mgrec.users import Users, users_of
+from mgrec.variety import attributes
 
 CHUNK = 4096  # users ranked between two writes
 
@@ -355,6 +357,16 @@ class Recommender:
     def popularity(self) -> Popularity:
         """How much of the log each item has."""
         return Popularity.of(self.counts)
+
+    @cached_property
+    def select(self) -> Callable[[str], Selection]:
+        """What selects items by a condition on their attributes."""
+        return selections(self.catalogue.items, self.model.trie)
+
+    @cached_property
+    def values(self) -> Callable[[str], Sequences]:
+        """What numbers every item's values of a named attribute."""
+        return attributes(self.catalogue.items)
 
 
 def _check_k(k: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,6 @@ from mgrec.errors import RecipeError, RequestError
 from mgrec.fitting import Checkpoints, fit_model, refit_model
 from mgrec.growing import grown, model_over, shrunk
 from mgrec.ids.filters import Filter
-from mgrec.ids.kept import Kept
 from mgrec.measure.evaluation import Evaluation, measure
 from mgrec.model.generator import Generator
 from mgrec.newcomers import Ready, newcomers
@@ -34,7 +33,9 @@ from mgrec.progress import bar, say
 from mgrec.recipe import Recipe
 from mgrec.requests import ItemId, Request
 from mgrec.search.ranking import Plan, plan, top
+from mgrec.selection import Selection, selections
 from mgrec.users import Users, users_of
+from mgrec.variety import attributes
 
 CHUNK = 4096  # users ranked between two writes
 
@@ -406,9 +407,10 @@ class Recommender:
 
         def unseen(rows: NDArray[np.int64]) -> Filter:
             seen = torch.from_numpy(given.select(rows).padded())
-            return Filter.of(self.model.trie, self.listed, seen)
+            return Filter.of(self.model.trie, kept, seen)
 
-        listed = None if self.listed is None else Filter.of(self.model.trie, self.listed)
+        kept = None if self.listed is None else self.listed.kept
+        listed = None if kept is None else Filter.of(self.model.trie, kept)
         wanted = min(k, int(self.catalogue.listed.sum()))
         if len(known):
             found = top(
@@ -432,10 +434,20 @@ class Recommender:
         return Popularity.of(self.counts)
 
     @cached_property
-    def listed(self) -> Kept | None:
-        """What may be recommended, along the trie's leaves; None: everything."""
+    def listed(self) -> Selection | None:
+        """The items of the catalogue that were not removed; None: all."""
         listed = self.catalogue.listed
-        return None if listed.all() else Kept.of(self.model.trie, torch.from_numpy(listed))
+        return None if listed.all() else Selection.of(self.model.trie, listed)
+
+    @cached_property
+    def select(self) -> Callable[[str], Selection]:
+        """What selects items by a condition on their attributes."""
+        return selections(self.catalogue.items, self.model.trie, self.catalogue.listed)
+
+    @cached_property
+    def values(self) -> Callable[[str], Sequences]:
+        """What numbers every item's values of a named attribute."""
+        return attributes(self.catalogue.items)
 
 
 def _check_k(k: int) -> None:

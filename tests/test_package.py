@@ -26,6 +26,8 @@ ORDER = (
     ("catalogue",),
     ("users", "newcomers"),
     ("fitting", "growing"),
+    ("journal",),
+    ("replay",),
     ("recommender", "storage"),
     ("study", "serving"),
     ("cli",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -315,6 +316,53 @@ def inspect(
 
 
 @app.command()
+def add_items(
+    run: Run,
+    items: Annotated[
+        Path, typer.Argument(help="Items as in a data folder: .jsonl, .csv, .parquet.")
+    ],
+    embeddings: Annotated[
+        Path | None, typer.Option(help="Folder of ready-made text.npz, image.npz and so on.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where picture paths begin; the items' own folder.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Add items to a saved recommender, at once and without training."""
+    from mgrec.newcomers import ready_in
+    from mgrec.serving.live import Live
+
+    live = Live.open(run)
+    ready = ready_in(embeddings, live.recommender.catalogue) if embeddings else None
+    _changed(live.add_items(items, embeddings=ready, folder=folder), as_json)
+
+
+@app.command()
+def remove_items(
+    run: Run,
+    ids: Annotated[list[str] | None, typer.Argument(help="Item ids.")] = None,
+    file: Annotated[Path | None, typer.Option(help="File of item ids, one a line.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Take items off: they are not recommended any more, and histories may still hold them."""
+    from mgrec.serving.live import Live
+
+    if (ids is None) == (file is None):
+        raise RequestError("remove-items: expected either item ids or --file, and not both")
+    wanted = ids or [line.strip() for line in file.read_text().splitlines() if line.strip()]
+    _changed(Live.open(run).remove_items(wanted), as_json)
+
+
+@app.command()
+def rollback(run: Run, as_json: Json = False) -> None:
+    """Return to the catalogue before the last change."""
+    from mgrec.serving.live import Live
+
+    _changed(Live.open(run).rollback(), as_json)
+
+
+@app.command()
 def serve(
     run: Run,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
@@ -394,6 +442,12 @@ def _read(path: Path, columns: list[str], text_columns: list[str]) -> Any:
     for warning in dataset.notes.warnings:
         say(f"warning: {warning}")
     return dataset
+
+
+def _changed(change: Any, as_json: bool) -> None:
+    for problem in change.problems:
+        say(f"warning: {problem}")
+    _print(asdict(change) if as_json else str(change), as_json)
 
 
 def _words(text: str) -> list[str]:

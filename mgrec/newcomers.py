@@ -14,7 +14,7 @@ from mgrec.catalogue import FUSED, Catalogue
 from mgrec.content.contracts import Content, Encoder, EncoderIdentity
 from mgrec.content.encoders import image_encoder, text_encoder
 from mgrec.content.encoding import encode_pictures, encode_texts
-from mgrec.data import arrays, items, tables
+from mgrec.data import arrays, items, npz, tables
 from mgrec.data.columns import texts
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.notes import Notebook
@@ -51,6 +51,29 @@ class Newcomers:
 def encoder_of(modality: str, name: str) -> Encoder[Any]:
     """Return the encoder of a modality by its name; see `text_encoder` and `image_encoder`."""
     return text_encoder(name) if modality == "text" else image_encoder(name)
+
+
+def ready_in(folder: Path, catalogue: Catalogue) -> Ready:
+    """Read ready-made vectors, or codes where a catalogue has only codes, one file a modality.
+
+    Parameters
+    ----------
+    folder : of ``<modality>.npz`` files (``item_id``, and ``emb`` or ``codes``)
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or one is not whole.
+    """
+    files = sorted([*folder.glob("*.npz"), *folder.glob("*.npz.gz")])
+    if not files:
+        raise DataError(f"{folder}: found no files, expected such as text.npz")
+    found = {file.name.removesuffix(".gz").removesuffix(".npz"): file for file in files}
+    bare = catalogue.codes.keys() - catalogue.vectors.keys() - {FUSED}
+    return {
+        name: npz.load(file, "codes" if name in bare else "emb", file.name)
+        for name, file in found.items()
+    }
 
 
 def newcomers(

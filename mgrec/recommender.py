@@ -367,7 +367,7 @@ class Recommender:
 
     @classmethod
     def load(cls, path: Path | str) -> Recommender:
-        """Load what `save` wrote.
+        """Load what `save` wrote, with what `mgrec.serving.live` has added and removed since.
 
         The trie stays a map of the artifact's file: replace a folder in use as `save` does, by
         renaming a whole one, and never write into it.
@@ -377,9 +377,9 @@ class Recommender:
         ArtifactError
             If there is no artifact, or it is corrupt or of a newer format.
         """
-        from mgrec.storage import recommender_of
+        from mgrec.storage import load_version
 
-        return recommender_of(artifact.read(Path(path)))
+        return load_version(Path(path))[1]
 
     # ---------------------------------------------------------------- inside
 

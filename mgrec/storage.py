@@ -1,7 +1,8 @@
-"""A recommender as the contents of an artifact, and back."""
+"""A recommender as the contents of an artifact, and back, at any version of its catalogue."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,21 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mgrec.artifact import Contents
+from mgrec.artifact import Contents, read
 from mgrec.catalogue import Catalogue
 from mgrec.content.contracts import EncoderIdentity
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.sequences import Sequences
+from mgrec.errors import ArtifactError
 from mgrec.ids.quantiser import quantiser_from_state
 from mgrec.ids.semantic_ids import SemanticIds, Slot
 from mgrec.ids.standardise import Standardiser
 from mgrec.ids.trie import Trie
+from mgrec.journal import Entry, Journal, base_of, read_journal, read_step
 from mgrec.model.generator import Generator
 from mgrec.model.shares import shares_of
 from mgrec.recommender import Recommender
+from mgrec.replay import replayed
 from mgrec.users import Users
 
 
@@ -120,6 +124,34 @@ def recommender_of(contents: Contents) -> Recommender:
         facts=contents.documents["run"],
         fingerprint=contents.fingerprint,
     )
+
+
+def load_version(path: Path) -> tuple[Recommender, Recommender, Journal]:
+    """Load an artifact as it was fitted, and at its present version, and what that is made of.
+
+    Raises
+    ------
+    ArtifactError
+        If there is none, or it or its changes are corrupt.
+    """
+    while True:  # a writer may replace the artifact, or delete what a version needed
+        journal = read_journal(path)
+        fitted = recommender_of(read(path))
+        try:
+            made = at_version(path, fitted, journal.entries)
+        except ArtifactError:
+            if read_journal(path) == journal:
+                raise
+            continue
+        if base_of(path) == journal.base:
+            return fitted, made, journal
+
+
+def at_version(path: Path, made: Recommender, entries: Sequence[Entry]) -> Recommender:
+    """Return a recommender after further changes of its artifact, oldest first."""
+    if not entries:
+        return made
+    return made.over(replayed(made.catalogue, [read_step(path, entry) for entry in entries]))
 
 
 def _lists(log: Sequences, values: Any) -> pl.Series:

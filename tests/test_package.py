@@ -26,6 +26,8 @@ ORDER = (
     ("catalogue",),
     ("users", "newcomers"),
     ("fitting", "growing", "given"),
+    ("journal",),
+    ("replay",),
     ("recommender", "storage", "answering"),
     ("study",),
     ("serving",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,12 @@ import polars as pl
 
 from mgrec.content.contracts import Encoder
 from mgrec.errors import ArtifactError, RequestError
+from mgrec.journal import Journal, append, commit, locked, read_journal
 from mgrec.newcomers import Newcomers, Ready, encoder_of, newcomers
 from mgrec.recommender import Recommender
+from mgrec.replay import replayed
 from mgrec.requests import ItemId
-from mgrec.serving.journal import (
-    Entry,
-    Journal,
-    append,
-    base_of,
-    commit,
-    locked,
-    read_journal,
-    read_step,
-)
-from mgrec.serving.replay import replayed
+from mgrec.storage import at_version, load_version
 
 
 @dataclass(frozen=True)
@@ -48,6 +40,12 @@ class Change:
     listed: int
     seconds: float
     problems: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return (
+            f"version {self.version}: {self.added:,} items added, {self.removed:,} removed,"
+            f" {self.listed:,} may be recommended ({self.seconds:.2f} s)"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +86,8 @@ class Live:
         ArtifactError
             If there is no artifact, or it or its journal is corrupt.
         """
-        base, state = _loaded(Path(path))
-        return cls(Path(path), base, state)
+        base, made, journal = load_version(Path(path))
+        return cls(Path(path), base, _State(journal, made))
 
     @property
     def recommender(self) -> Recommender:
@@ -198,7 +196,8 @@ class Live:
         """Take over what is on the disk; a writer may delete what the last version needed."""
         while (journal := read_journal(self.path)) != self._state.journal:
             if journal.base != self._state.journal.base:
-                self._base, self._state = _loaded(self.path)
+                self._base, made, journal = load_version(self.path)
+                self._state = _State(journal, made)
                 return True
             try:
                 self._state = _State(journal, self._made(journal))
@@ -210,7 +209,8 @@ class Live:
 
     def _append(self, step: Newcomers | pl.Series, begun: float) -> Change:
         """Apply a change, make it durable, swap it in; whatever fails, fails before the swap."""
-        made = replayed(self._state.recommender, [step])
+        before = self._state.recommender
+        made = before.over(replayed(before.catalogue, [step]))
         self._state = _State(append(self.path, self._state.journal, step), made)
         entry = self._state.journal.entries[-1]
         problems = step.problems if isinstance(step, Newcomers) else ()
@@ -220,8 +220,8 @@ class Live:
         """Return a version of the artifact in service, from the nearest one in memory."""
         have = self._state.journal.entries
         if journal.entries[: len(have)] == have:
-            return _replay(self.path, self._state.recommender, journal.entries[len(have) :])
-        return _replay(self.path, self._base, journal.entries)
+            return at_version(self.path, self._state.recommender, journal.entries[len(have) :])
+        return at_version(self.path, self._base, journal.entries)
 
     def _change(
         self, added: int, removed: int, begun: float, problems: tuple[str, ...] = ()
@@ -235,22 +235,3 @@ class Live:
         if key not in self._encoders:
             self._encoders[key] = encoder_of(modality, name)
         return self._encoders[key]
-
-
-def _loaded(path: Path) -> tuple[Recommender, _State]:
-    """Return an artifact as fitted and at its present version; anew if it changes meanwhile."""
-    while True:
-        journal = read_journal(path)
-        base = Recommender.load(path)
-        try:
-            made = _replay(path, base, journal.entries)
-        except ArtifactError:
-            if read_journal(path) == journal:
-                raise
-            continue
-        if base_of(path) == journal.base:
-            return base, _State(journal, made)
-
-
-def _replay(path: Path, made: Recommender, entries: Sequence[Entry]) -> Recommender:
-    return replayed(made, [read_step(path, entry) for entry in entries])

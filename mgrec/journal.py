@@ -32,6 +32,7 @@ import polars as pl
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from mgrec.artifact import read_manifest
 from mgrec.data.features import Codes, Embeddings
 from mgrec.errors import ArtifactError
 from mgrec.folders import new_file, standing
@@ -86,7 +87,8 @@ def base_of(path: Path) -> str:
     try:
         return hashlib.sha256((standing(path) / "manifest.json").read_bytes()).hexdigest()
     except OSError as error:
-        raise ArtifactError(f"{path}: found no artifact ({error.strerror})") from None
+        read_manifest(path)  # says what is wrong with the place
+        raise ArtifactError(f"{path}: could not be read: {error.strerror}") from None
 
 
 def read_journal(path: Path) -> Journal:

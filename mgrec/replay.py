@@ -1,4 +1,4 @@
-"""A version of a recommender from an earlier one: its changes applied in order, at one go."""
+"""A catalogue from an earlier one: its changes applied in order, at one go."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import polars as pl
 from mgrec.catalogue import Catalogue
 from mgrec.data.features import Codes, Embeddings
 from mgrec.growing import grown, shrunk
+from mgrec.journal import Step
 from mgrec.newcomers import Newcomers
-from mgrec.recommender import Recommender
-from mgrec.serving.journal import Step
 
 
-def replayed(made: Recommender, steps: Iterable[Step]) -> Recommender:
+def replayed(catalogue: Catalogue, steps: Iterable[Step]) -> Catalogue:
     """Apply changes, oldest first.
 
     Consecutive additions are put together, and so are the removals after them, as long as nothing
@@ -26,7 +25,6 @@ def replayed(made: Recommender, steps: Iterable[Step]) -> Recommender:
     DataError, RequestError
         If a change does not fit the catalogue.
     """
-    catalogue = made.catalogue
     joining: list[Newcomers] = []
     leaving: list[pl.Series] = []
     for step in steps:
@@ -37,8 +35,7 @@ def replayed(made: Recommender, steps: Iterable[Step]) -> Recommender:
             catalogue = _applied(catalogue, joining, leaving)
             joining, leaving = [], []
         joining.append(step)
-    catalogue = _applied(catalogue, joining, leaving)
-    return made if catalogue is made.catalogue else made.over(catalogue)
+    return _applied(catalogue, joining, leaving)
 
 
 def _applied(

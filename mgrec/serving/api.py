@@ -34,10 +34,10 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 def api(shelf: Shelf, keys: Keys) -> APIRouter:
     """Return the routes over a shelf."""
 
-    def may_read(call: Call) -> None:
+    async def may_read(call: Call) -> None:
         keys.check(call.headers, writing=False)
 
-    def may_write(call: Call) -> None:
+    async def may_write(call: Call) -> None:
         keys.check(call.headers, writing=True)
 
     routes = APIRouter(prefix="/v1", responses=_ERRORS)

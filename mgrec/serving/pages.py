@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from fastapi import APIRouter, Depends
 from fastapi import Request as Call
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -51,7 +52,7 @@ class Column:
 def pages(shelf: Shelf, keys: Keys) -> APIRouter:
     """Return the page's routes over a shelf."""
 
-    def may_read(call: Call) -> None:
+    async def may_read(call: Call) -> None:
         keys.check(call.headers, writing=False)
 
     routes = APIRouter(include_in_schema=False, dependencies=[Depends(may_read)])
@@ -252,7 +253,7 @@ def _hints(edition: Edition) -> list[str]:
             middle = column.median()
             if isinstance(middle, int | float):
                 hints.append(f"{name} < {middle:.4g}")
-        elif kind == "String" and column.n_unique() <= 50:
+        elif kind == pl.String and column.n_unique() <= 50:
             most = column.value_counts(sort=True)[name][0]
             if '"' not in most and "\\" not in most:
                 hints.append(f'{name} == "{most}"')

@@ -22,6 +22,8 @@ from mgrec.data.dataset import Dataset
 from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Split, split
 from mgrec.errors import RecipeError, RequestError
+from mgrec.explain.explaining import explain
+from mgrec.explain.explanation import Explanation
 from mgrec.fitting import Checkpoints, fit_model, refit_model
 from mgrec.growing import grown, model_over, shrunk
 from mgrec.ids.filters import Filter
@@ -34,6 +36,7 @@ from mgrec.recipe import Recipe
 from mgrec.requests import ItemId, Request
 from mgrec.search.ranking import Plan, plan, top
 from mgrec.selection import Selection, selections
+from mgrec.similar import similar
 from mgrec.users import Users, users_of
 from mgrec.variety import attributes
 
@@ -204,6 +207,37 @@ class Recommender:
             In one line.
         """
         question(self, request)
+
+    def explain(
+        self, item: ItemId, history: Iterable[ItemId] | None = None, *, user: ItemId | None = None
+    ) -> Explanation:
+        """Say what moved an item's score: past items, their modalities, its codes, experts.
+
+        Parameters
+        ----------
+        item : recommended or not
+        history, user : as for `recommend`
+
+        Raises
+        ------
+        RequestError
+            If the catalogue does not know the item, or there is not exactly one of the others.
+        """
+        asked = Request(history, user)
+        return explain(self, item, asked.history, asked.user)
+
+    def similar(
+        self, item: ItemId, k: int = 10, *, by: str | None = None, where: str | None = None
+    ) -> Recommendations:
+        """Return the items most like one, by "text", by "image", or by all that it has (None).
+
+        Raises
+        ------
+        RequestError
+            If k, the item, the modality or the condition does not fit, or the item lacks the
+            modality.
+        """
+        return similar(self, item, k, by, where)
 
     def top(self, history: Sequences, k: int, exclude_seen: bool = False) -> NDArray[np.int64]:
         """Return the items of `rank` alone, as every ranker does; int64 [rows, k]."""

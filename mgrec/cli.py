@@ -318,9 +318,7 @@ def inspect(
 @app.command()
 def add_items(
     run: Run,
-    items: Annotated[
-        Path, typer.Argument(help="Items as in a data folder: .jsonl, .csv, .parquet.")
-    ],
+    items: Annotated[Path, typer.Argument(help="Items as in a data folder: jsonl, csv, parquet.")],
     embeddings: Annotated[
         Path | None, typer.Option(help="Folder of ready-made text.npz, image.npz and so on.")
     ] = None,
@@ -348,9 +346,10 @@ def remove_items(
     """Take items off: they are not recommended any more, and histories may still hold them."""
     from mgrec.serving.live import Live
 
-    if (ids is None) == (file is None):
+    if bool(ids) == (file is not None):
         raise RequestError("remove-items: expected either item ids or --file, and not both")
-    wanted = ids or [line.strip() for line in file.read_text().splitlines() if line.strip()]
+    lines = file.read_text(encoding="utf-8").splitlines() if file else ids or []
+    wanted = [line.strip() for line in lines if line.strip()]
     _changed(Live.open(run).remove_items(wanted), as_json)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from mgrec.catalogue import Catalogue
 from mgrec.data.blocks import zeros
 from mgrec.data.features import Codes, Embeddings
+from mgrec.errors import DataError
 from mgrec.ids.semantic_ids import extend
 from mgrec.ids.trie import Trie
 from mgrec.model.generator import Generator
@@ -31,10 +32,14 @@ def grown(catalogue: Catalogue, new: Newcomers) -> Catalogue:
     Raises
     ------
     DataError
-        If more items share their codes than the disambiguation code can tell apart.
+        If one is listed already, or more items share their codes than the disambiguation code can
+        tell apart.
     """
     items = catalogue.items
     back = catalogue.index_of(new.items["item_id"])
+    there = np.flatnonzero((back >= 0) & catalogue.listed[back])
+    if len(there):
+        raise DataError(f"item {new.items['item_id'][int(there[0])]!r}: in the catalogue already")
     returning = new.items.filter(pl.Series(back >= 0))
     if len(returning):
         given = [c for c in returning.columns if c in items.columns]
@@ -46,13 +51,13 @@ def grown(catalogue: Catalogue, new: Newcomers) -> Catalogue:
     removed[back[back >= 0]] = False
     added = _padded(catalogue.added, n)
     added[catalogue.n_items :] = True
-    codes = {name: _select_codes(new.codes[name], fresh) for name in catalogue.codes}
+    codes = {name: new.codes[name].select(fresh) for name in catalogue.codes}
     return replace(
         catalogue,
         items=items,
         root=catalogue.root or new.root,
         vectors={
-            name: _joined(have, _select(new.vectors[name], fresh))
+            name: _joined(have, new.vectors[name].select(fresh))
             for name, have in catalogue.vectors.items()
         },
         codes={name: _joined_codes(have, codes[name]) for name, have in catalogue.codes.items()},
@@ -123,14 +128,6 @@ def _padded(mask: NDArray[np.bool_] | None, n: int) -> NDArray[np.bool_]:
     if mask is not None:
         out[: len(mask)] = mask
     return out
-
-
-def _select(of: Embeddings, rows: NDArray[np.int64]) -> Embeddings:
-    return Embeddings(of.vectors[rows], of.present[rows])
-
-
-def _select_codes(of: Codes, rows: NDArray[np.int64]) -> Codes:
-    return Codes(of.codes[rows], of.present[rows], of.sizes)
 
 
 def _joined(have: Embeddings, more: Embeddings) -> Embeddings:

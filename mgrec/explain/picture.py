@@ -12,7 +12,7 @@ WIDTH, ROW, NAMES, NUMBERS = 480, 20, 190, 56  # pixels: the whole, a row, its n
 LONGEST = 30  # characters of a name
 
 # Its own names, and the page's colour of text: it may stand in a page's markup, or be a file.
-_STYLE = """
+STYLE = """
 .why{font:12px system-ui,sans-serif;color:#1d2733}
 .why text{fill:currentColor}.why .head{font-weight:600}
 .why .for{fill:#1f77b4}.why .against{fill:#d9730d}.why .axis{stroke:currentColor;opacity:.35}
@@ -53,7 +53,7 @@ def draw(explanation: Explanation) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="why" role="img" width="{WIDTH}"'
         f' height="{y + 4}" viewBox="0 0 {WIDTH} {y + 4}"><title>{_text(said)}</title>'
-        f"<style>{_STYLE}</style>{''.join(rows)}</svg>"
+        f"<style>{STYLE}</style>{''.join(rows)}</svg>"
     )
 
 

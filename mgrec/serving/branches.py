@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mgrec.ids.semantic_ids import Slot
 from mgrec.recommender import Recommender
+from mgrec.serving.cards import code_text
 
 SHOWN = 4  # items that stand for a branch
 
@@ -18,11 +20,13 @@ class Branch:
     Attributes
     ----------
     code : counted within its slot
+    text : the same for a person
     items : under it
     rows : a few of them, those that training saw most
     """
 
     code: int
+    text: str
     items: int
     rows: tuple[int, ...]
 
@@ -48,10 +52,12 @@ class Place:
 def place(recommender: Recommender, prefix: tuple[int, ...]) -> Place:
     """Return what lies under a prefix; nothing where no item's ID begins so."""
     ids = recommender.catalogue.ids
+    slots = ids.target_slots
+    while len(prefix) < len(slots) and slots[len(prefix)].kind == "transition":
+        prefix = (*prefix, 0)  # nothing is chosen there
     rows = recommender.model.trie.under(prefix).numpy()
     rows = rows[recommender.catalogue.listed[rows]]
     rows = rows[np.argsort(-recommender.counts[rows], kind="stable")]
-    slots = ids.target_slots
     if len(prefix) >= len(slots) or not len(rows):
         return Place(prefix, "", tuple(rows.tolist()), ())
     slot = slots[len(prefix)]
@@ -59,19 +65,20 @@ def place(recommender: Recommender, prefix: tuple[int, ...]) -> Place:
     values, first, sizes = np.unique(codes, return_index=True, return_counts=True)
     order = np.lexsort((first, -sizes))
     branches = tuple(
-        Branch(int(values[i]), int(sizes[i]), tuple(rows[codes == values[i]][:SHOWN].tolist()))
+        Branch(
+            int(values[i]),
+            code_text(slot, int(values[i])),
+            int(sizes[i]),
+            tuple(rows[codes == values[i]][:SHOWN].tolist()),
+        )
         for i in order
     )
-    return Place(
-        prefix, slot_words(slot.kind, slot.modality, slot.level), tuple(rows.tolist()), branches
-    )
+    return Place(prefix, slot_words(slot), tuple(rows.tolist()), branches)
 
 
-def slot_words(kind: str, modality: str, level: int) -> str:
+def slot_words(slot: Slot) -> str:
     """Say what a slot is."""
-    if kind == "transition":
-        return f"transition to {modality}"
-    return f"{modality}, level {level + 1}" if kind == "code" else "own number"
+    return f"{slot.modality}, level {slot.level + 1}" if slot.kind == "code" else "own number"
 
 
 def prefix_of(text: str, most: int) -> tuple[int, ...]:

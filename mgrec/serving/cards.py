@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 import numpy as np
 from numpy.typing import NDArray
 
+from mgrec.ids.semantic_ids import Slot
 from mgrec.serving.edition import Edition
 from mgrec.serving.gallery import has_picture
 
@@ -28,7 +29,7 @@ class Card:
     picture : address of its picture; empty where there is none
     initials, hue : what is drawn instead
     facts : its first short attributes
-    blocks : its semantic ID, the codes of each block
+    blocks : its semantic ID, the codes of each block as people write them
     score : of a recommendation
     """
 
@@ -38,7 +39,7 @@ class Card:
     initials: str
     hue: int
     facts: tuple[tuple[str, str], ...]
-    blocks: tuple[tuple[str, tuple[int, ...]], ...]
+    blocks: tuple[tuple[str, tuple[str, ...]], ...]
     score: float | None = None
 
 
@@ -79,17 +80,21 @@ def picture_url(edition: Edition, item: str) -> str:
     return f"/pictures/{quote(item, safe='')}?{what}"
 
 
-def blocks(edition: Edition, row: int) -> tuple[tuple[str, tuple[int, ...]], ...]:
+def blocks(edition: Edition, row: int) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Return an item's semantic ID for a person: each block's codes, and what is its own."""
     ids = edition.recommender.catalogue.ids
-    found: dict[str, list[int]] = {}
+    found: dict[str, list[str]] = {}
     for slot, token in zip(ids.slots, ids.tokens[row].tolist(), strict=True):
         if slot.kind == "transition":
             continue
-        found.setdefault("own" if slot.kind == "digit" else slot.modality, []).append(
-            token - slot.first
-        )
+        block = "own" if slot.kind == "digit" else slot.modality
+        found.setdefault(block, []).append(code_text(slot, token - slot.first))
     return tuple((name, tuple(codes)) for name, codes in found.items())
+
+
+def code_text(slot: Slot, code: int) -> str:
+    """Write a code; where the item lacks the modality, that."""
+    return "none" if slot.kind == "code" and code == slot.size - 1 else str(code)
 
 
 def search(edition: Edition, words: str) -> NDArray[np.int64]:

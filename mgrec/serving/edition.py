@@ -9,7 +9,7 @@ from functools import cached_property
 import polars as pl
 
 from mgrec.recommender import Recommender
-from mgrec.study.listing import titles
+from mgrec.titles import titles
 
 
 @dataclass(frozen=True, eq=False)

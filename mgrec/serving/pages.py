@@ -19,7 +19,7 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from mgrec.errors import MgrecError
 from mgrec.requests import Request
 from mgrec.serving.branches import place, prefix_of, slot_words
-from mgrec.serving.cards import Card, cards, search
+from mgrec.serving.cards import Card, cards, code_text, search
 from mgrec.serving.edition import Edition
 from mgrec.serving.gallery import picture_file
 from mgrec.serving.keys import Keys
@@ -140,13 +140,17 @@ def pages(shelf: Shelf, keys: Keys) -> APIRouter:
             state=state,
             edition=edition,
             place=where,
-            slots=[slot_words(s.kind, s.modality, s.level) for s in slots],
+            slots=[slot_words(s) for s in slots if s.kind != "transition"],
             branches=[
                 (branch, cards(edition, branch.rows, served.pictures))
                 for branch in where.branches[:BRANCHES]
             ],
             cards=cards(edition, few, served.pictures),
-            path=[(".".join(map(str, prefix[: i + 1])), code) for i, code in enumerate(prefix)],
+            path=[
+                (".".join(map(str, prefix[: i + 1])), slot_words(slot), code_text(slot, code))
+                for i, (slot, code) in enumerate(zip(slots, prefix, strict=False))
+                if slot.kind != "transition"
+            ],
         )
 
     @routes.get("/run")

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends
 from fastapi import Request as Call
+from pydantic import BaseModel
 
 from mgrec.requests import Request
 from mgrec.serving import schemas as s
@@ -98,9 +99,7 @@ def api(shelf: Shelf, keys: Keys) -> APIRouter:
         openapi_extra={
             "requestBody": {
                 "required": True,
-                "content": {
-                    "application/json": {"schema": {"$ref": "#/components/schemas/AddRequest"}}
-                },
+                "content": {"application/json": {"schema": _schema(s.AddRequest)}},
             }
         },
     )
@@ -129,6 +128,15 @@ def api(shelf: Shelf, keys: Keys) -> APIRouter:
         return _changed(call, *await served.change("reload", lambda live: live.refresh()))
 
     return routes
+
+
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the schema of a request that FastAPI does not read itself, in one piece."""
+    schema = model.model_json_schema()
+    parts = schema.pop("$defs", {})
+    schema["properties"]["items"]["items"] = parts.pop("NewItem")
+    assert not parts
+    return schema
 
 
 def _note(call: Call, edition: Edition) -> None:

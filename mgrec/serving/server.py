@@ -47,12 +47,12 @@ def serve(
     ArtifactError, RequestError
         If a run cannot be read, or two have one name.
     """
-    limits = limits or Limits()
+    named = names(runs)
+    folders = _beside(list(named), pictures)
+    limits, metrics = limits or Limits(), Metrics()
     logs.to_stderr(log_level)
     torch.set_num_threads(threads)
-    metrics = Metrics()
-    named = names(runs)
-    shelf = Shelf(named, limits, metrics, _beside(list(named), pictures))
+    shelf = Shelf(named, limits, metrics, folders)
     allowed = tuple(hosts) or ((*LOOPBACK, host) if _is_loopback(host) else ("*",))
     app = application(shelf, metrics, limits, keys, allowed)
     uvicorn.run(

@@ -28,7 +28,7 @@ async function show(address, { push = true, focus = null } = {}) {
     content().replaceWith(page);
     const fresh = document.querySelector(".strip");
     if (fresh) fresh.scrollLeft = focus && /^(add|take)-/.test(focus) ? fresh.scrollWidth : left;
-    if (push) history.pushState(null, "", address);
+    if (push) history.pushState(null, "", page.dataset.address || address);
     const target = focus && document.getElementById(focus);
     if (target) target.focus({ preventScroll: true });
     const cards = page.querySelectorAll(".card").length;

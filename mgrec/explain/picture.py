@@ -49,10 +49,14 @@ def draw(explanation: Explanation) -> str:
             f'<line class="axis" x1="{zero:.1f}" x2="{zero:.1f}" y1="{y - ROW * len(bars)}"'
             f' y2="{y}"/>'
         )
+    if not groups:
+        y += ROW
+        rows.append(f'<text x="0" y="{y - 5}">By popularity alone</text>')
     said = " ".join(explanation.words())
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="why" role="img" width="{WIDTH}"'
-        f' height="{y + 4}" viewBox="0 0 {WIDTH} {y + 4}"><title>{_text(said)}</title>'
+        f' height="{y + 4}" viewBox="0 0 {WIDTH} {y + 4}"'
+        f' style="max-width:100%;height:auto"><title>{_text(said)}</title>'
         f"<style>{_STYLE}</style>{''.join(rows)}</svg>"
     )
 

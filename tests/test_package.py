@@ -26,7 +26,7 @@ ORDER = (
     ("catalogue",),
     ("users",),
     ("fitting", "given"),
-    ("recommender", "storage", "answering", "explain", "similar"),
+    ("recommender", "storage", "making", "answering", "everybody", "explain", "similar"),
     ("study",),
     ("cli",),
 )

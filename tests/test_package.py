@@ -28,7 +28,7 @@ ORDER = (
     ("fitting", "growing", "given"),
     ("journal",),
     ("replay",),
-    ("recommender", "storage", "answering", "explain", "similar"),
+    ("recommender", "storage", "making", "answering", "everybody", "explain", "similar"),
     ("study",),
     ("serving",),
     ("cli",),

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from mgrec.data.sequences import Sequences
 from mgrec.errors import RequestError
 from mgrec.explain.explanation import REST, Expert, Explanation, Level, Modality, Past
-from mgrec.explain.scoring import Score, bases_of, levels_of, modalities_of, scored
+from mgrec.explain.scoring import bases_of, levels_of, modalities_of, scored
 from mgrec.explain.shapley import shares
 from mgrec.given import given
+from mgrec.model.generator import Generator
 from mgrec.requests import ItemId
 from mgrec.titles import titles
 
@@ -47,47 +48,57 @@ def explain(
     read = found.items[-model.config.history :]  # all that the model reads of it
     if not len(read):
         return Explanation(item_id, title, found.reason, log_share, log_share, log_share)
-    whole = scored(model, row, Sequences.of([read]))
-    weights = [] if model.experts is None else model.experts.weight.tolist()
-    base = log_share * (1 + sum(weights))
-    slots = model.ids.target_slots
-    codes = [
-        slot.text(int(token))
-        for slot, token in zip(slots, model.ids.tokens[row, list(model.ids.target)], strict=True)
-    ]
-    levels = zip(
-        codes,
-        [slot.modality for slot in slots],
-        levels_of(model, row, read),
-        bases_of(model, row, recommender.popularity.logs),
-        strict=True,
-    )
-    names = () if model.experts is None else model.experts.names
-    experts = zip(names, weights, whole.experts[0].tolist(), strict=True)
+    levels = _levels(recommender, row, read)
+    experts = _experts(model, row, read, log_share)
+    generated = sum(level.log_prob for level in levels)
+    score = generated + sum(part.weight * part.log_prob for part in experts)
+    base = log_share * (1 + sum(part.weight for part in experts))
     return Explanation(
         item_id=item_id,
         title=title,
         reason=found.reason,
-        score=float(whole.total[0]),
+        score=score,
         base=base,
-        generated=float(whole.generated[0]),
-        past=_past(recommender, row, read, whole, base),
-        modalities=_modalities(recommender, row, read, whole, base),
-        levels=tuple(Level(*level) for level in levels),
-        experts=tuple(Expert(*expert, log_share) for expert in experts),
+        generated=generated,
+        past=_past(recommender, row, read, score, base),
+        modalities=_modalities(recommender, row, read, score, base),
+        levels=levels,
+        experts=experts,
     )
 
 
+def _levels(recommender: Recommender, row: int, read: NDArray[np.int64]) -> tuple[Level, ...]:
+    model = recommender.model
+    slots = model.ids.target_slots
+    tokens = model.ids.tokens[row, list(model.ids.target)].tolist()
+    found = levels_of(model, row, read), bases_of(model, row, recommender.popularity.logs)
+    return tuple(
+        Level(slot.text(token), slot.modality, log_prob, base)
+        for slot, token, log_prob, base in zip(slots, tokens, *found, strict=True)
+    )
+
+
+def _experts(
+    model: Generator, row: int, read: NDArray[np.int64], log_share: float
+) -> tuple[Expert, ...]:
+    if model.experts is None:
+        return ()
+    log_probs = scored(model, row, Sequences.of([read])).experts[0].tolist()
+    found = zip(model.experts.names, model.experts.weight.tolist(), log_probs, strict=True)
+    return tuple(Expert(*part, base=log_share) for part in found)
+
+
 def _past(
-    recommender: Recommender, row: int, read: NDArray[np.int64], whole: Score, base: float
+    recommender: Recommender, row: int, read: NDArray[np.int64], score: float, base: float
 ) -> tuple[Past, ...]:
     """Share out what the history moved among its items; without any of them there is the base."""
     model, items = recommender.model, recommender.catalogue.items
 
     def worth(groups: NDArray[np.bool_]) -> NDArray[np.float64]:
-        some = groups.any(1)
-        found = np.full(len(groups), base)
-        found[some] = scored(model, row, Sequences.of([read[g] for g in groups[some]])).total
+        some = groups.any(1) & ~groups.all(1)
+        found = np.where(groups.all(1), score, base)
+        if some.any():
+            found[some] = scored(model, row, Sequences.of([read[g] for g in groups[some]])).total
         return found
 
     moved = shares(len(read), worth)
@@ -97,14 +108,14 @@ def _past(
         ids,
         titles(items, read.tolist(), WIDTH),
         moved.tolist(),
-        (whole.total[0] - without).tolist(),
+        (score - without).tolist(),
         strict=True,
     )
     return tuple(Past(*part) for part in parts)
 
 
 def _modalities(
-    recommender: Recommender, row: int, read: NDArray[np.int64], whole: Score, base: float
+    recommender: Recommender, row: int, read: NDArray[np.int64], score: float, base: float
 ) -> tuple[Modality, ...]:
     """Share out what the history moved among its items' modalities, by hiding them.
 
@@ -123,6 +134,6 @@ def _modalities(
         return np.array([scored(model, row, histories, h, instead).total.mean() for h in hidden])
 
     moved = shares(len(names), worth)
-    rest = float(whole.total[0] - base - moved.sum())
+    rest = float(score - base - moved.sum())
     parts = zip(names, moved.tolist(), strict=True)
     return (*(Modality(*part) for part in parts), Modality(REST, rest))

@@ -131,12 +131,10 @@ class Explanation:
         if against := [_part(past) for past in ranked if past.moved < 0]:
             said.append(f"What counted most against it: {_listed(against)}.")
         parts = [f"{part.name} ({part.moved:+.2f})" for part in self.modalities]
-        said.append(f"What moved it by what the model knows of these items: {_listed(parts)}.")
+        said.append(f"By what the model reads of these items: {_listed(parts)}.")
         codes = [f"{level.code} ({level.moved:+.2f})" for level in self.levels if level.moved]
         if codes:
-            said.append(
-                f"Beside their share of the log, its codes became likelier: {_listed(codes)}."
-            )
+            said.append(f"Its codes, beside their share of the log: {_listed(codes)}.")
         if self.experts:
             parts = [f"{expert.name} ({expert.moved:+.2f})" for expert in self.experts]
             said.append(f"Experts moved it too: {_listed(parts)}.")

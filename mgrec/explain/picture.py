@@ -13,7 +13,7 @@ LONGEST = 30  # characters of a name
 
 # Its own names, and the page's colour of text: it may stand in a page's markup, or be a file.
 STYLE = """
-.why{font:12px system-ui,sans-serif;color:#1d2733}
+.why{max-width:100%;height:auto;font:12px system-ui,sans-serif;color:#1d2733}
 .why text{fill:currentColor}.why .head{font-weight:600}
 .why .for{fill:#1f77b4}.why .against{fill:#d9730d}.why .axis{stroke:currentColor;opacity:.35}
 @media (prefers-color-scheme:dark){.why{color:#e6e9ee}.why .for{fill:#63b0ee}
@@ -49,10 +49,14 @@ def draw(explanation: Explanation) -> str:
             f'<line class="axis" x1="{zero:.1f}" x2="{zero:.1f}" y1="{y - ROW * len(bars)}"'
             f' y2="{y}"/>'
         )
+    if not groups:
+        y += ROW
+        rows.append(f'<text x="0" y="{y - 5}">By popularity alone</text>')
     said = " ".join(explanation.words())
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="why" role="img" width="{WIDTH}"'
-        f' height="{y + 4}" viewBox="0 0 {WIDTH} {y + 4}"><title>{_text(said)}</title>'
+        f' height="{y + 4}" viewBox="0 0 {WIDTH} {y + 4}">'
+        f"<title>{_text(said)}</title>"
         f"<style>{STYLE}</style>{''.join(rows)}</svg>"
     )
 

@@ -1,4 +1,4 @@
-"""Scores of one item under many variants of a history: items left out, or modalities hidden."""
+"""Scores of one item under variants of a history: items left out, or modalities hidden."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Edition:
     @property
     def n_items(self) -> int:
         """Items that may be recommended."""
-        return int(self.recommender.catalogue.listed.sum())
+        return self.recommender.n_listed
 
     @cached_property
     def searchable(self) -> pl.Series:

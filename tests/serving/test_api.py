@@ -121,7 +121,7 @@ def test_similar_and_explain_are_the_librarys(client, made):
         ("recommend", {"history": [], "where": "x" * 1001}, 422, "where: string should have"),
         ("recommend", {"history": [], "run": "other"}, 404, "run 'other': unknown"),
         ("recommend", [], 422, "body: input should be"),
-        ("similar", {"item_id": "nobody's"}, 404, 'not in the catalogue'),
+        ("similar", {"item_id": "nobody's"}, 404, "not in the catalogue"),
         ("similar", {"item_id": "i00", "by": "smell"}, 422, "unknown modality 'smell'"),
         ("explain", {"item_id": "nobody's", "history": ["i00"]}, 404, "not in the catalogue"),
         ("explain", {"item_id": "i00"}, 422, "expected either a history or a user"),
@@ -157,7 +157,12 @@ def test_items_come_and_go_and_every_answer_names_its_version(serving, run, made
         assert "the catalogue has already" in refusal(again, 422)
         gone = client.request("DELETE", "/v1/items", json={"item_ids": ["new-1", "i00"]}).json()
         assert gone["version"] == 2
-        for limits in ({}, {"only": ["new-1", "new-2"]}, {"where": "price > 0"}, {"max_per": {"season": 9}}):
+        for limits in (
+            {},
+            {"only": ["new-1", "new-2"]},
+            {"where": "price > 0"},
+            {"max_per": {"season": 9}},
+        ):
             found = client.post("/v1/recommend", json=asked | limits).json()
             assert not {"new-1", "i00"} & {item["item_id"] for item in found["items"]}
             assert found["version"] == 2
@@ -167,7 +172,7 @@ def test_items_come_and_go_and_every_answer_names_its_version(serving, run, made
         assert client.post("/v1/rollback", json={}).json()["version"] == 4
         back = client.post("/v1/recommend", json=asked).json()
         assert [i["item_id"] for i in back["items"]] == [i["item_id"] for i in before["items"]]
-        assert "mgrec_catalogue_items{run=\"run\"} 90.0" in client.get("/metrics").text
+        assert 'mgrec_catalogue_items{run="run"} 90.0' in client.get("/metrics").text
 
 
 def test_a_picture_comes_with_its_item_and_is_shown(serving, run, made, shop):

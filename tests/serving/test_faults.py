@@ -128,13 +128,17 @@ def png(width: int, height: int) -> bytes:
     """Return a valid PNG of so many black pixels, packed a thousandfold."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
     packer = zlib.compressobj(9)
     rows = b"".join(packer.compress(b"\0" * (width // 8 + 1)) for _ in range(height))
     data = rows + packer.flush()
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
 
 
 def truncated() -> bytes:
@@ -149,7 +153,10 @@ def truncated() -> bytes:
     ("data", "line"),
     [
         (b"", "not a picture"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "not a picture"),
+        (
+            b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
+            "not a picture",
+        ),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not a picture"),
         (b"GIF89a", "not a picture"),
         (truncated(), "corrupt or cut off"),
@@ -191,4 +198,6 @@ def test_request_ids_cannot_bring_headers_or_lines(client):
         found = client.get("/healthz", headers={"x-request-id": given_id.encode()})
         assert found.headers["x-request-id"] != given_id
         assert len(found.headers["x-request-id"]) == 16
-    assert client.get("/healthz", headers={"x-request-id": "ok-1"}).headers["x-request-id"] == "ok-1"
+    assert (
+        client.get("/healthz", headers={"x-request-id": "ok-1"}).headers["x-request-id"] == "ok-1"
+    )

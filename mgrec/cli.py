@@ -248,6 +248,31 @@ def compare(
 
 
 @app.command()
+def cold(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder for artifact and report. Run again to resume.")],
+    recipe: Annotated[str, typer.Option(help="A recipe's name, or a YAML file.")] = "late++",
+    share: Annotated[float, typer.Option(help="Part of the items that come later.")] = 0.05,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other items.")] = 0,
+    setting: Setting = [],  # noqa: B006
+    column: Column = [],  # noqa: B006
+    text_column: TextColumn = [],  # noqa: B006
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Train without some items, add them, and measure: who finds them, and what others lose."""
+    from mgrec.recipe import Recipe
+    from mgrec.study.cold import cold_start
+    from mgrec.study.cold_page import document, publish, table
+
+    _threads(threads)
+    chosen = Recipe.named(recipe).override(setting)
+    found = cold_start(_read(data, column, text_column), chosen, out, share=share, seed=seed)
+    publish(found, out)
+    _print(document(found) if as_json else table(found).to_text(), as_json)
+
+
+@app.command()
 def recommend(
     run: Run,
     history: Annotated[

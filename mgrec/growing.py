@@ -17,7 +17,6 @@ from mgrec.errors import DataError
 from mgrec.ids.semantic_ids import extend
 from mgrec.ids.trie import Trie
 from mgrec.model.generator import Generator
-from mgrec.model.shares import shares_of
 from mgrec.newcomers import Newcomers
 
 NEIGHBOURS = 10  # whose names an item without a past is given the mean of
@@ -97,7 +96,7 @@ def model_over(
     with torch.device("meta"):
         made = Generator(model.config, catalogue.ids, catalogue.vectors, trie)
     made.load_state_dict(state, assign=True)
-    made.shares = shares_of(trie, catalogue.added, counts, new_items)
+    made.share(catalogue.added, counts, new_items)
     return made.eval()
 
 

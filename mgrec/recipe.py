@@ -167,8 +167,8 @@ class SearchConfig(Config):
     memory: int = Field(512, ge=16)  # MiB that a batch of histories may take
     # bfloat16 is for bulk: its rounding depends on the batch, so that near scores may change place.
     precision: Literal["float32", "bfloat16"] = "float32"
-    # How often an item added after training is expected to be taken, beside the average item: so
-    # much of its siblings' probability it gets. None leaves it to a model that never saw it.
+    # How often an item added after training is expected to be taken, beside what its content or
+    # its siblings speak for. None leaves it to codes that the model never learnt to choose.
     new_items: float | None = Field(1.0, gt=0)
 
 

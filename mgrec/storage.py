@@ -23,7 +23,6 @@ from mgrec.ids.standardise import Standardiser
 from mgrec.ids.trie import Trie
 from mgrec.journal import Entry, Journal, base_of, read_journal, read_step
 from mgrec.model.generator import Generator
-from mgrec.model.shares import shares_of
 from mgrec.recommender import Recommender
 from mgrec.replay import replayed
 from mgrec.users import Users
@@ -111,7 +110,7 @@ def recommender_of(contents: Contents) -> Recommender:
     counts = arrays["ids"]["counts"]
     model = Generator(contents.recipe.model, ids, vectors, trie)
     model.load_state_dict(contents.tensors["model"])
-    model.shares = shares_of(model.trie, catalogue.added, counts, contents.recipe.search.new_items)
+    model.share(catalogue.added, counts, contents.recipe.search.new_items)
     table = contents.tables["users"]
     log = _sequences(table["items"])
     times = _flat(table["times"]) if "times" in table.columns else None

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mgrec.data.features import Embeddings
@@ -15,7 +17,7 @@ from mgrec.ids.trie import Trie
 from mgrec.model.decoder import Context, TokenDecoder
 from mgrec.model.experts import Experts
 from mgrec.model.histories import ItemHistory, TokenHistory, VectorReader
-from mgrec.model.shares import Shares
+from mgrec.model.shares import Shares, shares_of
 from mgrec.model.transformer import exact_product
 from mgrec.recipe import ModelConfig
 
@@ -74,6 +76,13 @@ class Generator(nn.Module):
             readers = cast(Mapping[str, VectorReader], self.history.readers)
             known = {name: (tables[name], present[name]) for name in self._tables}
             self.experts = Experts(config, ids, self.tokens, dict(readers.items()), known)
+
+    def share(
+        self, added: NDArray[np.bool_] | None, counts: NDArray[np.int64], ratio: float | None
+    ) -> None:
+        """Let items in that training never saw; see `shares_of`."""
+        by_content = self.experts is not None and bool(self.experts.content)
+        self.shares = shares_of(self.trie, added, counts, ratio, by_content=by_content)
 
     @property
     def head(self) -> Tensor:

@@ -2,12 +2,17 @@
 
 A new item makes a choice where the model knew one way only, and never learnt to choose. Left to the
 untrained logits, it may take next to nothing or next to all from the item beside it. So codes that
-lead to new items only are kept out of the softmax: all others keep the probabilities that they were
-trained to, but for one factor, and the new ones get what it leaves.
+lead to new items only are kept out of the softmax. What the new ones get instead:
+
+- Where experts know items by their content, the probability that these give them (the candidates of
+  LIGER, arXiv 2411.18814, 4.2), times a ratio. All others keep their generated scores to the bit.
+- Else a share of the codes beside them; these keep the probabilities that they were trained to, but
+  for one factor.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,11 +34,17 @@ class Shares:
     given, kept : float32 [parents] a level
         Logarithms of the share of a parent's probability that its new children get together, and of
         what its other children keep.
+    by_content : float or None
+        Logarithm of the ratio by which experts' probabilities count as generated ones; None: there
+        are none that know content, and shares are all that a new item gets.
+    items : bool [items], the new ones
     """
 
     new: tuple[Tensor, ...]
     given: tuple[Tensor, ...]
     kept: tuple[Tensor, ...]
+    by_content: float | None
+    items: Tensor
 
     def log_prob(
         self, level: int, parents: Tensor, nodes: Tensor, scores: Tensor, total: Tensor | None
@@ -65,7 +76,12 @@ class Shares:
 
 
 def shares_of(
-    trie: Trie, added: NDArray[np.bool_] | None, counts: NDArray[np.int64], ratio: float | None
+    trie: Trie,
+    added: NDArray[np.bool_] | None,
+    counts: NDArray[np.int64],
+    ratio: float | None,
+    *,
+    by_content: bool = False,
 ) -> Shares | None:
     """Return the shares under which a new item gets what `ratio` average items would.
 
@@ -78,6 +94,7 @@ def shares_of(
     added : bool [items], the new ones; None or none of them: there is nothing to share
     counts : int64 [items], how often training saw each
     ratio : None leaves new items to the logits
+    by_content : whether experts score new items, so that nothing need be shared
     """
     if ratio is None or added is None or not added.any():
         return None
@@ -97,10 +114,12 @@ def shares_of(
         start = level.start.numpy()
         theirs = before[start[1:]] - before[start[:-1]]  # [parents]
         share = np.clip(theirs / (weights[above[1:]] - weights[above[:-1]]), 0, 1)
+        share *= not by_content
         share[olds[above[1:]] == olds[above[:-1]]] = 1  # of a new parent, all
         with np.errstate(divide="ignore"):
             given.append(torch.from_numpy(np.log(share).astype(np.float32)))
             kept.append(torch.from_numpy(np.log1p(-share).astype(np.float32)))
         new.append(torch.from_numpy(fresh))
         above = first
-    return Shares(tuple(new), tuple(given), tuple(kept))
+    scale = math.log(ratio) if by_content else None
+    return Shares(tuple(new), tuple(given), tuple(kept), scale, torch.from_numpy(added))

@@ -8,13 +8,14 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from mgrec.ids.semantic_ids import Slot
 from mgrec.serving.edition import Edition
 from mgrec.serving.gallery import has_picture
 
-FACTS = 3  # attributes shown on a card
+FACTS = 2  # attributes shown on a card
 WIDEST = 40  # characters of an attribute that is shown
 HUES = 6  # of placeholders
 
@@ -117,15 +118,23 @@ def _facts(edition: Edition, rows: Sequence[int]) -> list[tuple[tuple[str, str],
     names = [
         name
         for name, kind in edition.attributes.items()
-        if name not in ("title", "name", "text", "description") and not kind.is_nested()
+        if name not in ("title", "name", "text", "description")
+        and not name.endswith("id")
+        and (not kind.is_nested() or kind == pl.List(pl.String))
     ]
     frame = edition.recommender.catalogue.items.select(names)[list(rows)]
     found = []
     for row in frame.iter_rows():
         told = [
-            (name, f"{value:g}" if isinstance(value, float) else str(value))
+            (name, _told(value))
             for name, value in zip(names, row, strict=True)
-            if value is not None and value != ""
+            if value not in (None, "", [])
         ]
         found.append(tuple((n, v) for n, v in told if len(v) <= WIDEST)[:FACTS])
     return found
+
+
+def _told(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value[:3]))
+    return f"{value:g}" if isinstance(value, float) else str(value)

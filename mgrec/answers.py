@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,11 @@ class Recommendations(Sequence[Recommendation]):
     @property
     def item_ids(self) -> list[int | str]:
         return [item.item_id for item in self.items]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything for JSON."""
+        items = [{"item_id": item.item_id, "score": item.score} for item in self.items]
+        return {"items": items, "reason": self.reason, "generated": self.generated}
 
     @overload
     def __getitem__(self, place: int) -> Recommendation: ...

@@ -56,7 +56,7 @@ class Filter:
         wanted = exclude >= 0
         leaf = trie.leaf_of_item[exclude.clamp(min=0)]
         if kept is not None:  # what nobody may have must not be taken off twice
-            wanted &= kept.counts(leaf.long(), leaf.long() + 1) > 0
+            wanted &= kept.under(trie.depth - 1, leaf.long(), torch.arange(len(leaf)))
         return cls(trie, kept, _unique_rows(leaf.masked_fill(~wanted, trie.n_items), trie.n_items))
 
     @cached_property

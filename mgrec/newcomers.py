@@ -109,7 +109,7 @@ def newcomers(
     table = _table(given)
     if folder is None and isinstance(given, str | Path):
         folder = Path(given).parent
-    root = None if folder is None else Path(folder)
+    root = None if folder is None else Path(folder).resolve()
     notes = Notebook()
     rows, written = _rows(table, catalogue, root, notes)
     for name in ready:

@@ -1,5 +1,7 @@
 """Items that come and go after training: nobody's ID changes, everything stays exact."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,11 +9,13 @@ import torch
 
 import mgrec
 from mgrec import Dataset, Recommender
+from mgrec.data.cold import without
 from mgrec.data.features import Codes, Embeddings
-from mgrec.errors import DataError, RequestError
+from mgrec.errors import DataError, RecipeError, RequestError
 from mgrec.model.shares import shares_of
 from mgrec.search.beam import beam_search
 from mgrec.search.exact import score_catalogue
+from mgrec.search.rank import rank
 from tests.arrivals import arrivals
 
 STRATEGIES = ("text", "image", "early", "late", "late++")
@@ -114,6 +118,39 @@ def test_old_items_keep_their_order_among_themselves(shop, grown):
             shift = after_log_prob[row][there[row]][kept] - log_prob[row][real[row]]
             torch.testing.assert_close(shift, shift[:1].expand_as(shift), atol=1e-4, rtol=0)
             assert after_log_prob[row][there[row]].exp().sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_where_experts_know_content_everybody_else_keeps_order_and_distance(shop, grown, new):
+    old = shop.catalogue.items["item_id"].to_list()
+    history = old[3:6]
+    before = shop.recommend(history=history, k=len(old))
+    after = grown.recommend(history=history, only=old, k=len(old))
+    shift = {item.item_id: item.score for item in after}
+    moved = [shift[item.item_id] - item.score for item in before]
+    np.testing.assert_allclose(moved, moved[0], atol=2e-3)
+    assert moved[0] < 0  # the experts' softmax has more items to share with
+    places = {item: place for place, item in enumerate(after.item_ids)}
+    scores = [item.score for item in before]
+    apart = [n for n in range(len(scores) - 1) if scores[n] - scores[n + 1] > 5e-3]
+    for n in apart:
+        assert places[before.item_ids[n]] < places[before.item_ids[n + 1]]
+
+
+def test_where_experts_know_content_a_new_item_is_scored_by_it(grown, new):
+    made = grown.model
+    context_ = context(grown)
+    n = grown.catalogue.n_items
+    exact = score_catalogue(made, context_)
+    with torch.inference_mode():
+        logs = made.experts.log_probs(context_.start)
+    content = (logs[1] + logs[2]).log_softmax(-1)  # not the id's: it has no past
+    fresh = torch.from_numpy(grown.catalogue.added)
+    torch.testing.assert_close(exact[:, fresh], content[:, fresh], atol=1e-5, rtol=0)
+    items, scores = rank(made, context_, n, n)
+    with torch.inference_mode():
+        total = exact + made.experts.combined(context_.start)
+    torch.testing.assert_close(scores, total.gather(1, items), atol=5e-5, rtol=1e-5)
+    assert (items.sort(1).values == torch.arange(n)).all()
 
 
 def _first_leaf(trie, level, nodes):
@@ -233,6 +270,66 @@ def test_more_alike_items_than_the_code_tells_apart_are_refused(shop):
     ids = [f"n{i}" for i in range(257)]
     with pytest.raises(DataError, match=r"found 25[78] items that share their codes, expected"):
         shop.add_items(pl.DataFrame({"item_id": ids}))
+
+
+# From pictures and words
+
+
+@pytest.fixture(scope="module")
+def written(world, tiny, tmp_path_factory):
+    """A recommender that encodes texts and pictures itself, and the folder of its data."""
+    folder = world.write(tmp_path_factory.mktemp("written"))
+    cache = tmp_path_factory.mktemp("cache")
+    rows = np.arange(80)
+    data = without(Dataset.read(folder), np.arange(80, 90))
+    made = Recommender.fit(data, tiny("late++", *SMALL), cache=cache)
+    assert made.catalogue.n_items == len(rows)
+    return made, folder
+
+
+def test_texts_and_pictures_are_encoded_as_the_others_were(written, world, tmp_path, monkeypatch):
+    made, folder = written
+    monkeypatch.setenv("MGREC_CACHE", str(tmp_path / "cache"))
+    there = made.catalogue.items[:3].with_columns(item_id=pl.Series(["a", "b", "c"]))
+    more = made.add_items(there, folder=folder)
+    for name, vectors in more.catalogue.vectors.items():
+        old, new = vectors.vectors[:3], vectors.vectors[80:]
+        np.testing.assert_allclose(new, old, atol=1e-3, err_msg=name)
+    codes = more.catalogue.ids.tokens[:, :-1]
+    assert (codes[80:] == codes[:3]).all()  # all but what tells them apart
+    assert more.catalogue.root == folder
+
+
+def test_pictures_that_cannot_be_read_are_told_of_and_their_items_come(written, tmp_path):
+    made, _ = written
+    (tmp_path / "bad.jpg").write_bytes(b"no picture at all")
+    file = tmp_path / "new.jsonl"
+    file.write_text(
+        '{"item_id": "a", "text": "words", "image": "bad.jpg"}\n'
+        '{"item_id": "b", "image": "gone.jpg"}\n'
+        '{"item_id": "c"}\n'
+    )
+    more = made.add_items(file)
+    words = "; ".join(more.catalogue.problems)
+    assert "not a picture: 1 of 1 pictures, e.g. bad.jpg" in words
+    assert "items whose picture file is not there, kept without it: 1" in words
+    assert [more.catalogue.ids.text(80 + n).count("missing") for n in range(3)] == [2, 4, 4]
+    assert more.recommend(history=["a"], only=["b", "c"]).generated
+
+
+def test_a_picture_outside_the_folder_is_refused(written, tmp_path):
+    frame = pl.DataFrame({"item_id": ["a"], "image": ["../secret.jpg"]})
+    with pytest.raises(DataError, match="leaves the data folder"):
+        written[0].add_items(frame, folder=tmp_path)
+
+
+def test_another_encoder_than_the_artifacts_is_refused(written):
+    made, _ = written
+    other = replace(made.catalogue.encoders["text"], revision="another")
+    encoders = {**made.catalogue.encoders, "text": other}
+    strange = replace(made, catalogue=replace(made.catalogue, encoders=encoders))
+    with pytest.raises(RecipeError, match=r"text: found encoder .*expected the artifact's own"):
+        strange.add_items(pl.DataFrame({"item_id": ["a"], "text": ["words"]}))
 
 
 # Going

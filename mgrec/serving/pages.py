@@ -78,10 +78,10 @@ def pages(shelf: Shelf, keys: Keys) -> APIRouter:
         if user := call.query_params.get("user", "").strip():
             log = _log(first.edition, user)
             if log is None:
-                note = f"User {one_line(user)} is unknown."
+                note = f"User {one_line(user)} is unknown"
             else:
                 state = replace(state, history=tuple(log))
-                note = f"The last {len(log)} items of user {one_line(user)}."
+                note = f"The last {len(log)} items of user {one_line(user)}, oldest first"
         shown = await asyncio.gather(*(_column(s, state) for s in _chosen(shelf, state)))
         edition = first.edition
         found = search(edition, state.q)

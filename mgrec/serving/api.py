@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi import Request as Call
 from pydantic import BaseModel
 
 from mgrec.requests import Request
 from mgrec.serving import schemas as s
 from mgrec.serving.edition import Edition
-from mgrec.serving.keys import Keys
 from mgrec.serving.live import Change
 from mgrec.serving.refusals import Refusal
 from mgrec.serving.shelf import Served, Shelf
@@ -32,23 +31,15 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def api(shelf: Shelf, keys: Keys) -> APIRouter:
+def api(shelf: Shelf) -> APIRouter:
     """Return the routes over a shelf."""
-
-    async def may_read(call: Call) -> None:
-        keys.check(call.headers, writing=False)
-
-    async def may_write(call: Call) -> None:
-        keys.check(call.headers, writing=True)
-
     routes = APIRouter(prefix="/v1", responses=_ERRORS)
-    reading, writing = [Depends(may_read)], [Depends(may_write)]
 
-    @routes.get("/runs", dependencies=reading, summary="The served runs")
+    @routes.get("/runs", summary="The served runs")
     async def runs() -> list[s.RunAnswer]:
         return [_described(served) for served in shelf.runs.values()]
 
-    @routes.post("/recommend", dependencies=reading, summary="Recommend items")
+    @routes.post("/recommend", summary="Recommend items")
     async def recommend(asked: s.RecommendRequest, call: Call) -> s.RecommendAnswer:
         served = shelf[asked.run]
         request = Request(**asked.model_dump(exclude={"run"}))
@@ -63,7 +54,7 @@ def api(shelf: Shelf, keys: Keys) -> APIRouter:
             known=found.known,
         )
 
-    @routes.post("/similar", dependencies=reading, summary="Find items like an item")
+    @routes.post("/similar", summary="Find items like an item")
     async def similar(asked: s.SimilarRequest, call: Call) -> s.SimilarAnswer:
         def look(edition: Edition) -> list[s.Scored]:
             _known(edition, asked.item_id)
@@ -76,7 +67,7 @@ def api(shelf: Shelf, keys: Keys) -> APIRouter:
         _note(call, edition)
         return s.SimilarAnswer(run=edition.run, version=edition.version, items=items)
 
-    @routes.post("/explain", dependencies=reading, summary="Explain a recommendation")
+    @routes.post("/explain", summary="Explain a recommendation")
     async def explain(asked: s.ExplainRequest, call: Call) -> s.ExplainAnswer:
         if (asked.history is None) == (asked.user is None):
             raise Refusal(422, "explain: expected either a history or a user, and not both")
@@ -94,7 +85,6 @@ def api(shelf: Shelf, keys: Keys) -> APIRouter:
 
     @routes.post(
         "/items",
-        dependencies=writing,
         summary="Add items",
         openapi_extra={
             "requestBody": {
@@ -110,19 +100,19 @@ def api(shelf: Shelf, keys: Keys) -> APIRouter:
         served = shelf[asked.run]
         return _changed(call, *await served.change("add", lambda live: added(live, asked)))
 
-    @routes.delete("/items", dependencies=writing, summary="Remove items")
+    @routes.delete("/items", summary="Remove items")
     async def remove(asked: s.RemoveRequest, call: Call) -> s.ChangeAnswer:
         served = shelf[asked.run]
         return _changed(
             call, *await served.change("remove", lambda live: live.remove_items(asked.item_ids))
         )
 
-    @routes.post("/rollback", dependencies=writing, summary="Return to the version before")
+    @routes.post("/rollback", summary="Return to the version before")
     async def rollback(asked: s.RunRequest, call: Call) -> s.ChangeAnswer:
         served = shelf[asked.run]
         return _changed(call, *await served.change("rollback", lambda live: live.rollback()))
 
-    @routes.post("/reload", dependencies=writing, summary="Take what stands on disk into use")
+    @routes.post("/reload", summary="Take what stands on disk into use")
     async def reload(asked: s.RunRequest, call: Call) -> s.ChangeAnswer:
         served = shelf[asked.run]
         return _changed(call, *await served.change("reload", lambda live: live.refresh()))

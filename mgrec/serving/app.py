@@ -20,7 +20,7 @@ from mgrec.serving import answers
 from mgrec.serving.api import api
 from mgrec.serving.body import BodyGuard
 from mgrec.serving.envelope import Envelope
-from mgrec.serving.keys import Keys
+from mgrec.serving.keys import KeyGuard, Keys
 from mgrec.serving.limits import Limits
 from mgrec.serving.metrics import Metrics
 from mgrec.serving.pages import pages
@@ -67,11 +67,12 @@ def application(
             HTTPException: _http,
         },
     )
-    app.include_router(api(shelf, keys))
+    app.include_router(api(shelf))
     app.include_router(probes(shelf, metrics))
-    app.include_router(pages(shelf, keys))
+    app.include_router(pages(shelf))
     # The last one added stands outermost.
     app.add_middleware(BodyGuard, limits=limits)
+    app.add_middleware(KeyGuard, keys=keys)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     app.add_middleware(Envelope, metrics=metrics)
     return app

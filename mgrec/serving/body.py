@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mgrec.serving.answers import refused
 from mgrec.serving.limits import Limits
-from mgrec.serving.refusals import Refusal
+from mgrec.serving.refusals import Refusal, busy
 
 UPLOAD = "/v1/items"
 # A string of JSON as a whole, ended or not, or a bracket. Possessive, so that it takes linear time.
@@ -21,13 +21,27 @@ class BodyGuard:
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self.app, self.limits = app, limits
+        self._uploads = 0  # under way
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self.app(scope, receive, send)
             return
+        upload = scope["path"] == UPLOAD and scope["method"] == "POST"
+        if upload and self._uploads >= self.limits.uploads:
+            full = busy(f"{self._uploads} additions of items are under way, expected fewer")
+            await refused(full)(scope, receive, send)
+            return
+        self._uploads += upload
         try:
-            body = await self._read(scope, receive)
+            most = self.limits.upload if upload else self.limits.body
+            await self._guarded(scope, receive, send, most)
+        finally:
+            self._uploads -= upload
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send, most: int) -> None:
+        try:
+            body = await self._read(scope, receive, most)
             check_depth(body, self.limits.depth)
         except Refusal as refusal:
             await refused(refusal)(scope, receive, send)
@@ -43,10 +57,8 @@ class BodyGuard:
 
         await self.app(scope, replay, send)
 
-    async def _read(self, scope: Scope, receive: Receive) -> bytes:
+    async def _read(self, scope: Scope, receive: Receive, most: int) -> bytes:
         headers = dict(scope["headers"])
-        upload = scope["path"] == UPLOAD and scope["method"] == "POST"
-        most = self.limits.upload if upload else self.limits.body
         large = Refusal(413, f"body: expected at most {most:,} bytes, found more")
         declared = headers.get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > 4 * most:

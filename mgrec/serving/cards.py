@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mgrec.ids.semantic_ids import Slot
 from mgrec.serving.edition import Edition
 from mgrec.serving.gallery import has_picture
+from mgrec.titles import TITLES
 
 FACTS = 2  # attributes shown on a card
 WIDEST = 40  # characters of an attribute that is shown
@@ -118,7 +119,7 @@ def _facts(edition: Edition, rows: Sequence[int]) -> list[tuple[tuple[str, str],
     names = [
         name
         for name, kind in edition.attributes.items()
-        if name not in ("title", "name", "text", "description")
+        if name not in TITLES
         and not name.endswith("id")
         and (not kind.is_nested() or kind == pl.List(pl.String))
     ]

@@ -9,7 +9,10 @@ from functools import cached_property
 import polars as pl
 
 from mgrec.recommender import Recommender
-from mgrec.titles import titles
+from mgrec.titles import TITLES, titles
+
+HINTS = 4  # filters to begin with
+FEW = 50  # values of an attribute of which one makes a filter
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +51,22 @@ class Edition:
         """The columns that filters may name, and their types."""
         schema = self.recommender.catalogue.items.schema
         return {name: kind for name, kind in schema.items() if name not in ("item_id", "image")}
+
+    @cached_property
+    def hints(self) -> list[str]:
+        """Filters to begin with, out of the catalogue's own attributes."""
+        found = []
+        for name, kind in self.attributes.items():
+            column = self.recommender.catalogue.items[name].drop_nulls()
+            if name in TITLES or not name.isidentifier() or not len(column):
+                continue
+            if kind.is_numeric():
+                found.append(f"{name} < {float(column.cast(pl.Float64).median() or 0):.4g}")
+            elif kind == pl.String and column.n_unique() <= FEW:
+                most = column.value_counts(sort=True)[name][0]
+                if '"' not in most and "\\" not in most:
+                    found.append(f'{name} == "{most}"')
+        return found[:HINTS]
 
     def titles(self, rows: Sequence[int]) -> list[str]:
         """Return what items are called, empty where they have no name."""

@@ -64,6 +64,7 @@ class Envelope:
                 await error(500, "a fault of the server; its log says more")(scope, receive, sealed)
         finally:
             seconds = time.perf_counter() - begun
+            status = status or 499  # the client left before its answer
             route = getattr(scope.get("route"), "path", "other")
             self.metrics.requests.labels(route, str(status)).inc()
             self.metrics.seconds.labels(route).observe(seconds)

@@ -10,10 +10,17 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from mgrec.errors import RequestError
+from mgrec.serving.answers import refused
 from mgrec.serving.refusals import Refusal
 
 SHORTEST = 16  # characters of a key
+OPEN = ("/healthz", "/readyz", "/metrics")  # for those who watch; they tell of no item or user
+SAFE = ("GET", "HEAD", "OPTIONS")
+READING = ("/v1/recommend", "/v1/similar", "/v1/explain")  # they change nothing
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,26 @@ class Keys:
             "no known API key, expected the header 'Authorization: Bearer KEY'",
             {"WWW-Authenticate": 'Basic realm="mgrec: any name, the API key as password"'},
         )
+
+
+class KeyGuard:
+    """ASGI middleware that asks for a key before anything of a request is read.
+
+    Whatever is not named here needs a key: a route that is added later is not open by mistake.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+        self.app, self.keys = app, keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in OPEN:
+            writing = scope["method"] not in SAFE and scope["path"] not in READING
+            try:
+                self.keys.check(Headers(scope=scope), writing=writing)
+            except Refusal as refusal:
+                await refused(refusal)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
 
 
 def _among(given: bytes, keys: tuple[bytes, ...]) -> bool:

@@ -22,6 +22,7 @@ class Limits:
     ----------
     body : bytes of a request, all but those that add items
     upload : bytes of a request that adds items, pictures and vectors included
+    uploads : requests that add items, at once; above that 503, since each may hold `upload` bytes
     depth : how deep JSON may nest
     seconds : that an answer may take, from the last byte of its request on; then 504
     reading : seconds in which a request's body must have come; then 408
@@ -34,6 +35,7 @@ class Limits:
 
     body: int = 1 << 20
     upload: int = 64 << 20
+    uploads: int = 4
     depth: int = 16
     seconds: float = 5.0
     reading: float = 30.0

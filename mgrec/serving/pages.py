@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi import Request as Call
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import FileResponse, HTMLResponse, Response
@@ -22,7 +21,6 @@ from mgrec.serving.branches import place, prefix_of, slot_words
 from mgrec.serving.cards import Card, cards, code_text, search
 from mgrec.serving.edition import Edition
 from mgrec.serving.gallery import picture_file
-from mgrec.serving.keys import Keys
 from mgrec.serving.refusals import Refusal, one_line
 from mgrec.serving.shelf import Served, Shelf
 from mgrec.serving.state import HISTORY, MANY, State
@@ -49,13 +47,9 @@ class Column:
     error: str = ""
 
 
-def pages(shelf: Shelf, keys: Keys) -> APIRouter:
+def pages(shelf: Shelf) -> APIRouter:
     """Return the page's routes over a shelf."""
-
-    async def may_read(call: Call) -> None:
-        keys.check(call.headers, writing=False)
-
-    routes = APIRouter(include_in_schema=False, dependencies=[Depends(may_read)])
+    routes = APIRouter(include_in_schema=False)
     environment = Environment(
         loader=PackageLoader("mgrec.serving", "page"),
         autoescape=True,
@@ -83,6 +77,9 @@ def pages(shelf: Shelf, keys: Keys) -> APIRouter:
                 state = replace(state, history=tuple(log))
                 note = f"The last {len(log)} items of user {one_line(user)}, oldest first"
         shown = await asyncio.gather(*(_column(s, state) for s in _chosen(shelf, state)))
+        return await asyncio.to_thread(built, first, state, note, shown)
+
+    def built(first: Served, state: State, note: str, shown: list[Column]) -> Response:
         edition = first.edition
         found = search(edition, state.q)
         pages = max(1, -(-len(found) // PICKS))
@@ -103,7 +100,7 @@ def pages(shelf: Shelf, keys: Keys) -> APIRouter:
             many=MANY,
             users=[str(user) for user in users.head(USERS).to_list()],
             anybody=str(users[secrets.randbelow(len(users))]) if len(users) else "",
-            hints=_hints(edition),
+            hints=edition.hints,
             chosen=[served.name for served in _chosen(shelf, state)],
             n_items=edition.n_items,
         )
@@ -241,27 +238,6 @@ def _kept(
     """Return the history's items with their cards; None for what the catalogue does not know."""
     known = iter(cards(edition, rows[rows >= 0].tolist(), pictures))
     return [(item, next(known) if row >= 0 else None) for item, row in zip(ids, rows, strict=True)]
-
-
-def _hints(edition: Edition) -> list[str]:
-    """Return filters to begin with, out of the catalogue's own attributes."""
-    items = edition.recommender.catalogue.items
-    hints = []
-    for name, kind in edition.attributes.items():
-        if name in ("title", "name", "text", "description") or not name.isidentifier():
-            continue
-        column = items[name].drop_nulls()
-        if not len(column):
-            continue
-        if kind.is_numeric():
-            middle = column.median()
-            if isinstance(middle, int | float):
-                hints.append(f"{name} < {middle:.4g}")
-        elif kind == pl.String and column.n_unique() <= 50:
-            most = column.value_counts(sort=True)[name][0]
-            if '"' not in most and "\\" not in most:
-                hints.append(f'{name} == "{most}"')
-    return hints[:4]
 
 
 def _report(served: Served) -> Path | None:

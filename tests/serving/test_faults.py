@@ -78,6 +78,13 @@ def test_oversized_bodies_are_refused(serving, shop):
         assert client.post("/v1/recommend", json={"history": []}).status_code == 200
 
 
+def test_as_many_additions_as_memory_is_kept_for_are_taken_at_once(serving, shop):
+    with serving(shop / "run", uploads=0) as client:
+        found = client.post("/v1/items", json={"items": [{"item_id": "new-1"}]})
+        assert "additions of items are under way" in refusal(found, 503)
+        assert found.headers["retry-after"] == "1"
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
 def test_bodies_of_another_type_are_refused(client, kind):
     found = client.post("/v1/recommend", content=b'{"history": []}', headers={"content-type": kind})

@@ -60,8 +60,9 @@ class Edition:
             column = self.recommender.catalogue.items[name].drop_nulls()
             if name in TITLES or not name.isidentifier() or not len(column):
                 continue
-            if kind.is_numeric():
-                found.append(f"{name} < {float(column.cast(pl.Float64).median() or 0):.4g}")
+            middle = column.median() if kind.is_numeric() else None
+            if isinstance(middle, int | float):
+                found.append(f"{name} < {middle:.4g}")
             elif kind == pl.String and column.n_unique() <= FEW:
                 most = column.value_counts(sort=True)[name][0]
                 if '"' not in most and "\\" not in most:

@@ -35,11 +35,15 @@ class Recommendations(Sequence[Recommendation]):
         How many items of the history the catalogue knows; with none, popular items are answered.
     reason : str
         In words: how these items were found.
+    exact : bool
+        Whether it is certain that no other allowed item scores higher. A beam search with filters
+        is widened until it is; a plain one keeps to its beams, and says so here.
     """
 
     items: tuple[Recommendation, ...]
     known: int
     reason: str
+    exact: bool = True
 
     @property
     def generated(self) -> bool:
@@ -53,7 +57,8 @@ class Recommendations(Sequence[Recommendation]):
     def to_dict(self) -> dict[str, Any]:
         """Return everything for JSON."""
         items = [{"item_id": item.item_id, "score": item.score} for item in self.items]
-        return {"items": items, "reason": self.reason, "generated": self.generated}
+        found = {"reason": self.reason, "generated": self.generated, "exact": self.exact}
+        return {"items": items, **found}
 
     @overload
     def __getitem__(self, place: int) -> Recommendation: ...

@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mgrec import artifact, everybody
-from mgrec.answering import answer, question
+from mgrec.answering import answer
 from mgrec.answers import Recommendations
 from mgrec.catalogue import Catalogue
 from mgrec.data.dataset import Dataset
@@ -28,6 +28,7 @@ from mgrec.model.generator import Generator
 from mgrec.newcomers import Ready, newcomers
 from mgrec.popularity import Popularity
 from mgrec.progress import say
+from mgrec.questions import question
 from mgrec.recipe import Recipe
 from mgrec.requests import ItemId, Request
 from mgrec.search.ranking import Plan, plan

@@ -8,45 +8,44 @@ from torch import Tensor
 from mgrec.ids.filters import Filter
 from mgrec.model.decoder import Context
 from mgrec.model.generator import Generator
-from mgrec.search.beam import beam_search
+from mgrec.search.beam import Found, search
 from mgrec.search.exact import score_items
 
 
-@torch.inference_mode()
 def rank(
     model: Generator, context: Context, k: int, beams: int, allow: Filter | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return the k best items of each context.
+    """Return items and scores of `ranked`."""
+    found = ranked(model, context, k, beams, allow)
+    return found.items, found.scores
+
+
+@torch.inference_mode()
+def ranked(
+    model: Generator, context: Context, k: int, beams: int, allow: Filter | None = None
+) -> Found:
+    """Find the k best items of each context; [users, k].
 
     Without experts this is the beam search. With them, the candidates are the beam's items and as
     many of the experts' best; every candidate gets both scores exactly, and their weighted sum
-    (a product of experts, not normalised) ranks them.
-
-    Returns
-    -------
-    items : int64 [users, k], best first, -1 behind the last
-    scores : float32 [users, k], -inf behind the last
+    (a product of experts, not normalised) ranks them. The bound is of what is no candidate.
     """
     beams = max(beams, k)
-    items, scores = beam_search(model, context, beams, allow)
+    found = search(model, context, beams, allow)
     if model.experts is not None:
-        items, scores = _with_experts(model, context, items, scores, beams, allow)
-    short = k - items.shape[1]
-    if short > 0:
-        items = torch.nn.functional.pad(items, (0, short), value=-1)
-        scores = torch.nn.functional.pad(scores, (0, short), value=float("-inf"))
-    return items[:, :k], scores[:, :k]
+        found = _with_experts(model, context, found, beams, allow)
+    short = max(0, k - found.items.shape[1])
+    items = torch.nn.functional.pad(found.items, (0, short), value=-1)
+    scores = torch.nn.functional.pad(found.scores, (0, short), value=float("-inf"))
+    return Found(items[:, :k], scores[:, :k], found.bound)
 
 
 def _with_experts(
-    model: Generator,
-    context: Context,
-    items: Tensor,  # int64 [users, found], the beam's
-    scores: Tensor,  # float32 [users, found]
-    beams: int,
-    allow: Filter | None,
-) -> tuple[Tensor, Tensor]:
+    model: Generator, context: Context, found: Found, beams: int, allow: Filter | None
+) -> Found:
+    """Add the experts' candidates and scores to what the beam search has found."""
     assert model.experts is not None
+    items, scores = found.items, found.scores
     dense = model.experts.combined(context.start)  # [users, items]
     wanted = dense
     if allow is not None:
@@ -59,4 +58,6 @@ def _with_experts(
     total = torch.cat([scores, generated], 1) + dense.gather(1, both.clamp(min=0))
     total = total.masked_fill(both < 0, float("-inf"))
     order = total.argsort(dim=1, descending=True, stable=True)
-    return both.gather(1, order), total.gather(1, order)
+    # What is no candidate is below the best dropped prefix, and below the experts' last choice.
+    bound = found.bound + best[:, -1]
+    return Found(both.gather(1, order), total.gather(1, order), bound)

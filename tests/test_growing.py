@@ -146,6 +146,10 @@ def test_where_experts_know_content_a_new_item_is_scored_by_it(grown, new):
     content = (logs[1] + logs[2]).log_softmax(-1)  # not the id's: it has no past
     fresh = torch.from_numpy(grown.catalogue.added)
     torch.testing.assert_close(exact[:, fresh], content[:, fresh], atol=1e-5, rtol=0)
+    with torch.inference_mode():
+        for item in (0, n - 1):
+            one = made.log_prob(context_, torch.full((3,), item))
+            torch.testing.assert_close(one, exact[:, item], atol=1e-5, rtol=0)
     items, scores = rank(made, context_, n, n)
     with torch.inference_mode():
         total = exact + made.experts.combined(context_.start)

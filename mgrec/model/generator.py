@@ -149,6 +149,19 @@ class Generator(nn.Module):
         return nodes, real, scores - total
 
     def log_prob(self, context: Context, items: Tensor) -> Tensor:
+        """Return float32 [rows]: the log-probability of each row's item.
+
+        It is that of generating its codes, but for items that training never saw and that experts
+        know by their content (`Shares`).
+        """
+        total = self.log_prob_of_codes(context, items)
+        if self.experts is None or self.shares is None or self.shares.by_content is None:
+            return total
+        new = self.shares.items[items]
+        by_content = self.experts.by_content(context.start[new]).gather(1, items[new, None])[:, 0]
+        return total.masked_scatter(new, by_content + self.shares.by_content)
+
+    def log_prob_of_codes(self, context: Context, items: Tensor) -> Tensor:
         """Return float32 [rows]: the log-probability of generating each row's item.
 
         Under the legal softmax a code without an alternative costs nothing, so that rows are

@@ -19,13 +19,13 @@ def score_items(model: Generator, context: Context, items: Tensor, rows: int = 1
     owner = torch.arange(users, device=items.device).repeat_interleave(n)
     flat = items.flatten()
     parts = [
-        model.log_prob(context.select(owner[at : at + rows]), flat[at : at + rows])
+        model.log_prob_of_codes(context.select(owner[at : at + rows]), flat[at : at + rows])
         for at in range(0, len(flat), rows)
     ]
     if not parts:
         return items.new_zeros(users, n).float()
     scores = torch.cat(parts).view(users, n)
-    shares = model.shares
+    shares = model.shares  # one softmax a user here, and not one an item
     if model.experts is None or shares is None or shares.by_content is None:
         return scores
     new = model.experts.by_content(context.start).gather(1, items) + shares.by_content

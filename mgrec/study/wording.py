@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from mgrec.measure.intervals import Interval
 from mgrec.recipe import Recipe
 from mgrec.study.comparison import HEADLINE, Comparison, Line, Standing
 from mgrec.study.grid import Entry
@@ -157,6 +158,18 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return ""
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def percent(found: Interval) -> str:
+    """Write a share with the ends of its interval; nothing where there is none."""
+    if not math.isfinite(found.value):
+        return ""
+    return f"{found.value:.1%} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+
+
+def share(found: Interval) -> str:
+    """Write a share alone."""
+    return f"{found.value:.1%}"
 
 
 def signed(value: float) -> str:

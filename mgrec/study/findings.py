@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mgrec.measure.intervals import Paired
+from mgrec.measure.intervals import Paired, holm
 from mgrec.study import correspondence as kinds
+from mgrec.study.comparison import LEVEL
 from mgrec.study.diagnostics import Diagnosis
 from mgrec.study.dominance import Dominance
 from mgrec.study.parts import Section, Sheet
 from mgrec.study.retrieval import Retrieval
-from mgrec.study.wording import percent, share
+from mgrec.study.wording import agreement, percent, probability, share
 
 INTERVALS = "In brackets: 95% intervals over users."
 
@@ -38,7 +39,7 @@ def dominance(found: Diagnosis) -> Section | None:
             " the codes sort the items alike; 0: no more alike than chance. A level's own codes"
             " first, then all codes so far, which soon name single items. For comparison, at"
             f" level 1: {modalities[0]} with {modalities[1]}"
-            f" {np.mean([d.between for d in several]):.2f}"
+            f" {agreement(float(np.mean([d.between for d in several])))}"
         )
         if row in found.kin:
             about += f"; the same fused codes made with another seed {found.kin[row]:.2f}"
@@ -56,8 +57,10 @@ def _over(several: Sequence[Dominance], level: int, modality: str, *, own: bool)
     """Write the mean over seeds, and their range where there are several."""
     levels = [one.levels[level] for one in several]
     values = [(at.own if own else at.upto)[modality] for at in levels]
-    text = f"{np.mean(values):.2f}"
-    return text if len(values) == 1 else f"{text} ({min(values):.2f} to {max(values):.2f})"
+    text = agreement(float(np.mean(values)))
+    if len(values) == 1:
+        return text
+    return f"{text} ({agreement(min(values))} to {agreement(max(values))})"
 
 
 def _leads(row: str, several: tuple[Dominance, ...]) -> str:
@@ -90,8 +93,8 @@ def overlaps(found: Diagnosis) -> Section | None:
             cells.append((row, *("" if p is None else percent(getattr(p, figure)) for p in shown)))
         return tuple(cells)
 
-    base = {one.other: one.base for one in found.overlaps}
-    chance = ", ".join(f"{other} {base[other]:.1%}" for other in others)
+    base = {one.other: one.base for one in found.overlaps if one.other != one.row}
+    chance = ", ".join(f"{other} {base[other]:.1%}" for other in others) or "nothing to compare"
     return Section(
         "Whose predictions they repeat",
         "When a model gets the next item right among its ten, do the models of one modality alone"
@@ -112,15 +115,28 @@ def overlaps(found: Diagnosis) -> Section | None:
                 f" by chance alone show how much could be the same. {INTERVALS}",
             ),
         ),
-        seen=" ".join(_repeats(row, *test) for row, test in found.closer.items()),
+        seen=_nearest(found),
     )
 
 
-def _repeats(row: str, one: str, other: str, test: Paired) -> str:
-    difference, p = test.difference, test.p
+def _nearest(found: Diagnosis) -> str:
+    """Say whose lists each fusion's are closer to; p is corrected for being several."""
+    if not found.closer:
+        one = max(found.overlaps, key=lambda pair: pair.lists.value)
+        other = "itself under another seed" if one.other == one.row else one.other
+        return f"The most alike are the lists of {one.row} and {other}: {percent(one.lists)}."
+    corrected = holm([test.p for _, _, test in found.closer.values()])
+    return " ".join(
+        _repeats(row, one, other, test, p)
+        for (row, (one, other, test)), p in zip(found.closer.items(), corrected, strict=True)
+    )
+
+
+def _repeats(row: str, one: str, other: str, test: Paired, p: float) -> str:
+    difference = test.difference
     near, far = (one, other) if difference.value > 0 else (other, one)
-    if p >= 0.05:
-        return f"The lists of {row} are no closer to {one} than to {other} (p {p:.2f})."
+    if p >= LEVEL:
+        return f"The lists of {row} are no closer to {one} than to {other} (p {probability(p)})."
     low, high = sorted(abs(end) for end in (difference.low, difference.high))
     return (
         f"The lists of {row} are closer to those of {near} than to those of {far}: of ten items"

@@ -10,6 +10,7 @@ from mgrec.study.codemap import CodeMap
 from mgrec.study.diagnostics import Diagnosis
 from mgrec.study.listing import titles
 from mgrec.study.parts import Dot, Item, Map, Section, Sheet, Strip
+from mgrec.study.wording import agreement
 
 TOLD = 6  # attributes listed
 
@@ -26,7 +27,6 @@ def pivots_company(found: Diagnosis) -> Section | None:
         items = tuple(item_of(found, other) for other in others)
         title = f"Items with the same first {block} code ({one.code[block]}){more}"
         strips.append(Strip(title, items, "" if items else "There is no other."))
-    sheets = (_telling(found),) if found.telling else ()
     counts = " and ".join(f"{n:,} share its first {block} code" for block, n in one.count.items())
     seen = f"Of the other items, {counts}"
     if len(one.count) > 1:
@@ -35,7 +35,6 @@ def pivots_company(found: Diagnosis) -> Section | None:
         "What each modality's codes hold",
         "Items with the same first code should be alike. In what they are alike depends on the"
         " modality that the code was made from: look at one item and its company in each.",
-        sheets=sheets,
         strips=tuple(strips),
         seen=f"{seen}.",
     )
@@ -44,7 +43,7 @@ def pivots_company(found: Diagnosis) -> Section | None:
 def _telling(found: Diagnosis) -> Sheet:
     blocks = list(next(iter(found.telling.values())))
     rows = tuple(
-        (name, *(f"{by[block]:.2f}" for block in blocks))
+        (name, *(agreement(by[block]) for block in blocks))
         for name, by in list(found.telling.items())[:TOLD]
     )
     return Sheet(
@@ -62,7 +61,9 @@ def item_of(found: Diagnosis, item: int) -> Item:
     name = str(items["item_id"][item])
     picture = items["image"][item] if "image" in items.columns and found.root else None
     path = found.root / picture if picture is not None and found.root is not None else None
-    return Item(name, titles(items, [item], 60)[0] or name, picture=path)
+    title = titles(items, [item], 60)[0] or name
+    text = next((items[c][item] for c in ("text", "description") if c in items.columns), None)
+    return Item(name, title, "" if text == title else text or "", picture=path)
 
 
 def maps(found: Diagnosis) -> Section | None:
@@ -72,6 +73,7 @@ def maps(found: Diagnosis) -> Section | None:
         "A map of the first codes",
         "How are the codes spread: evenly, or a few for most items; and do codes of like items lie"
         " side by side?",
+        sheets=(_telling(found),) if found.telling else (),
         maps=tuple(_drawn(one) for one in found.maps),
         seen=" ".join(map(_spread, found.maps)),
     )
@@ -88,17 +90,20 @@ def _drawn(one: CodeMap) -> Map:
         )
         for n in range(len(one.code))
     )
-    how = "by how often their items are taken" if one.ordered else f"by {one.by}"
     rest = "others, or unknown" if (one.group < 0).any() else ""
     return Map(
-        f"{one.block}, coloured {how}",
+        f"{one.block}, coloured by {one.by}",
         dots,
         one.groups,
         one.ordered,
         rest,
         "A dot is a first code, its area the number of items with it, its place the mean of their"
         f" vectors, on the plane that keeps most of the spread ({one.explained:.0%} of it)."
-        + ("" if one.ordered else " The colour is the kind that most of them are of."),
+        + (
+            " The colour is how often they are taken."
+            if one.ordered
+            else " The colour is the kind that most of them are of."
+        ),
     )
 
 

@@ -164,7 +164,13 @@ def percent(found: Interval) -> str:
     """Write a share with the ends of its interval; nothing where there is none."""
     if not math.isfinite(found.value):
         return ""
-    return f"{found.value:.1%} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+    # A line may break before the brackets, not within them.
+    return f"{found.value:.1%} [{100 * found.low:.1f},\N{NO-BREAK SPACE}{100 * found.high:.1f}]"
+
+
+def agreement(value: float) -> str:
+    """Write an agreement of two groupings; a true minus sign, and none before zero."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def share(found: Interval) -> str:

@@ -36,7 +36,7 @@ from mgrec.study.parts import (
 )
 from mgrec.study.report import render, to_json, write_report
 
-EMPTY = {"br", "circle", "hr", "img", "input", "line", "link", "meta", "polygon", "polyline"}
+EMPTY = {"br", "hr", "img", "input", "line", "link", "meta", "polygon", "polyline"}
 
 
 class Page(HTMLParser):

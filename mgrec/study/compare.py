@@ -32,6 +32,7 @@ from mgrec.study.runs import (
     simple_runs,
     spread,
 )
+from mgrec.study.studies import rows
 from mgrec.study.tuning import Tuning
 from mgrec.study.wording import baseline_made_with, made_with, of_baseline, of_entry
 
@@ -46,6 +47,7 @@ def compare(
     seeds: int = 3,
     settings: Iterable[str] = (),
     sweeps: Sequence[str] = (),
+    studies: Sequence[str] = (),
     baselines: Sequence[str] = BASELINES,
     against: str | None = None,
     exclude_seen: bool = False,
@@ -60,6 +62,7 @@ def compare(
     Parameters
     ----------
     recipes, sweeps, seeds, settings : see `mgrec.study.grid.entries`
+    studies : the paper's tables and figures by name, see `mgrec.study.studies.rows`
     baselines : out of ``popularity``, ``item-knn``, ``sasrec``
     against : the row that the others are tested against; None is ``late++`` or what comes nearest
     exclude_seen : whether there is a second table with seen items left out
@@ -72,7 +75,9 @@ def compare(
         If the request, the data or the folder does not fit.
     """
     out, settings = Path(out), tuple(sorted(settings))
-    asked = entries(recipes, sweeps, seeds=seeds, settings=settings, base=against or REFERENCE)
+    more_rows = tuple(rows(studies, seeds=seeds, settings=settings))
+    base = against or REFERENCE
+    asked = entries(recipes, sweeps, seeds=seeds, settings=settings, base=base, more=more_rows)
     for name in baselines:
         if name not in BASELINES:
             raise RequestError(f"baseline '{name}': expected one of {', '.join(BASELINES)}")
@@ -204,10 +209,10 @@ def _study(
     ground = Ground.of(data, grid.entries[0].recipe.split)
     why = {entry.name: inapplicable(entry, data) for entry in grid.entries}
     absent = {name: reason for name, reason in why.items() if reason is not None}
-    rows = [entry for entry in grid.entries if entry.name not in absent]
+    there = [entry for entry in grid.entries if entry.name not in absent]
     common = Recipe.named(REFERENCE).override(grid.settings)
     simple, lacking = simple_runs(grid.baselines, common, ground)
-    runs = [run for entry in rows for run in model_runs(entry, ground)]
+    runs = [run for entry in there for run in model_runs(entry, ground)]
     if "sasrec" in grid.baselines:
         seeds = max((entry.seeds for entry in grid.entries), key=len)
         runs += sasrec_runs(Tuning(out / "runs" / "SASRec-trials", ground, common), seeds)
@@ -215,7 +220,7 @@ def _study(
     for name, reason in absent.items():
         say(f"{name}: does not apply: {reason}")
     protocols = (False, True) if exclude_seen else (False,)
-    named = reference(rows, against)
+    named = reference(there, against)
     all_runs, place = simple + spread(runs), out / "runs"
     return _Study(ground, place, grid, all_runs, absent, named, protocols, dataset, common)
 
@@ -236,10 +241,10 @@ def _seeds(entry: Entry) -> str:
     return f"{entry.name} {', '.join(map(str, entry.seeds))}"
 
 
-def _content(rows: Sequence[Entry], data: Dataset) -> str:
+def _content(entries: Sequence[Entry], data: Dataset) -> str:
     """Say what text and pictures were turned into codes by."""
     found: dict[str, None] = {}
-    for entry in rows:
+    for entry in entries:
         content = entry.recipe.content
         for modality in entry.recipe.ids.modalities:
             if inapplicable(entry, data) is None:
@@ -250,8 +255,8 @@ def _content(rows: Sequence[Entry], data: Dataset) -> str:
     return "; ".join(found)
 
 
-def _histories(rows: Sequence[Entry]) -> str:
-    found = {entry.name: entry.recipe.model.history for entry in rows}
+def _histories(entries: Sequence[Entry]) -> str:
+    found = {entry.name: entry.recipe.model.history for entry in entries}
     if len(set(found.values())) == 1:
         return f"at most {next(iter(found.values()))} items"
     return "; ".join(f"{name} at most {items} items" for name, items in found.items())

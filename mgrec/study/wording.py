@@ -35,6 +35,8 @@ BASELINES = {
 
 def of_entry(entry: Entry) -> str:
     """Say what a row is, for somebody who has not read the paper."""
+    if entry.what:
+        return entry.what
     if entry.point is not None:
         return f"{entry.point.base} with another {entry.point.key}: {entry.point.value}."
     recipe = entry.recipe

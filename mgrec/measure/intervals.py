@@ -75,21 +75,61 @@ def bootstrap(
         )
     if not np.isfinite(values).all():
         raise RequestError("bootstrap: expected finite values, found NaN or infinity")
-    users, columns = values.shape
-    if users == 0:
-        return [Interval(np.nan, np.nan, np.nan)] * columns
-    cells, counts = np.unique(values.astype(np.float64), axis=0, return_counts=True)
-    random = np.random.default_rng(seed)
-    means = np.concatenate(
-        [
-            random.multinomial(users, counts / users, size=rows) @ cells / users
-            for rows in _chunks(resamples, len(cells))
-        ]
-    )  # [resamples, columns]
+    if len(values) == 0:
+        return [Interval(np.nan, np.nan, np.nan)] * values.shape[1]
+    exact, means = _resampled(values, resamples, seed)
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail], axis=0)
-    exact = counts @ cells / users
     return [Interval(*map(float, ends)) for ends in zip(exact, low, high, strict=True)]
+
+
+def relative(
+    a: NDArray[np.floating], b: NDArray[np.floating], *, resamples: int = 2000, seed: int = 0
+) -> Interval:
+    """Return mean(a) / mean(b) - 1 with its 95% percentile interval over users.
+
+    Both means of a resample are of the same users, so that what makes a user hard for both does
+    not widen the interval.
+
+    Parameters
+    ----------
+    a, b : float [users]
+        One metric's value for every user, in one order.
+    resamples, seed : int
+        As in `bootstrap`.
+
+    Returns
+    -------
+    Interval
+        NaN where `b` has a mean of zero; its ends also where that happens in a resample.
+
+    Raises
+    ------
+    RequestError
+        If the runs do not have the same users, or none.
+    """
+    _check_same(a, b)
+    exact, means = _resampled(np.stack([a, b], axis=1), resamples, seed)
+    if exact[1] == 0:
+        return Interval(np.nan, np.nan, np.nan)
+    low = high = np.nan
+    if (means[:, 1] != 0).all():
+        low, high = np.quantile(means[:, 0] / means[:, 1], [0.025, 0.975])
+    return Interval(*(float(ratio) - 1 for ratio in (exact[0] / exact[1], low, high)))
+
+
+def _resampled(
+    values: NDArray[np.floating], resamples: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean of every column, and those of resampled users, [resamples, columns]."""
+    users = len(values)
+    cells, counts = np.unique(values.astype(np.float64), axis=0, return_counts=True)
+    random = np.random.default_rng(seed)
+    means = [
+        random.multinomial(users, counts / users, size=rows) @ cells / users
+        for rows in _chunks(resamples, len(cells))
+    ]
+    return counts @ cells / users, np.concatenate(means)
 
 
 def paired(
@@ -120,14 +160,18 @@ def paired(
     RequestError
         If the runs do not have the same users, or none.
     """
+    _check_same(a, b)
+    difference = a.astype(np.float64) - b.astype(np.float64)
+    [interval] = bootstrap(difference[:, None], resamples=resamples, seed=seed)
+    return Paired(interval, _sign_flip(difference, flips, seed), len(a))
+
+
+def _check_same(a: NDArray[np.floating], b: NDArray[np.floating]) -> None:
     if a.ndim != 1 or a.shape != b.shape or len(a) == 0:
         raise RequestError(
             f"paired test: expected one value for each of the same users,"
             f" found {list(a.shape)} and {list(b.shape)}"
         )
-    difference = a.astype(np.float64) - b.astype(np.float64)
-    [interval] = bootstrap(difference[:, None], resamples=resamples, seed=seed)
-    return Paired(interval, _sign_flip(difference, flips, seed), len(a))
 
 
 def _sign_flip(difference: NDArray[np.float64], flips: int, seed: int) -> float:

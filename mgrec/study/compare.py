@@ -14,10 +14,12 @@ from mgrec.progress import bar, say
 from mgrec.recipe import Recipe
 from mgrec.study import ledger as ledgers
 from mgrec.study.card import card
-from mgrec.study.comparison import Comparison, Member, standing
+from mgrec.study.claims import Judged, judge
+from mgrec.study.comparison import Comparison, standing
 from mgrec.study.grid import REFERENCE, Entry, entries, inapplicable, reference
 from mgrec.study.ground import Ground
 from mgrec.study.ledger import Ledger
+from mgrec.study.members import Member
 from mgrec.study.outcomes import Outcome
 from mgrec.study.parts import Section
 from mgrec.study.published import check_dataset
@@ -32,7 +34,7 @@ from mgrec.study.runs import (
     simple_runs,
     spread,
 )
-from mgrec.study.studies import rows
+from mgrec.study.studies import bases, roles, rows
 from mgrec.study.tuning import Tuning
 from mgrec.study.wording import baseline_made_with, made_with, of_baseline, of_entry
 
@@ -147,7 +149,20 @@ class _Study:
             facts=_facts(ground),
             card=self._card(),
             dataset=self.dataset,
+            claims=tuple(self._judged(members)),
         )
+
+    def _judged(self, members: Sequence[Member]) -> Iterable[Judged]:
+        """Judge the paper's claims of every strategy that there are rows for."""
+        known = {member.name: member for member in members}
+        for base in bases(self.grid.entries):
+            there, lacking = {}, {}
+            for variant, entry in roles(self.grid.entries, base).items():
+                if known[entry.name].outcomes:
+                    there[variant] = known[entry.name]
+                else:
+                    lacking[variant] = self.absent.get(entry.name, "not done yet")
+            yield judge(base.name, there, self.ground.slices.get("tail"), lacking)
 
     def _waits(self, run: Run) -> bool:
         return run.row not in self.absent and run.seed not in self.outcomes.get(run.row, {})

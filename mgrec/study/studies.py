@@ -179,6 +179,29 @@ def _named(base: str, variant: Variant) -> str | None:
     return known if canonical(changed) == canonical(Recipe.named(known)) else None
 
 
+def bases(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the rows of a grid that the paper's claims can be judged of.
+
+    They are late++ in full, asked for by themselves, with at least one variant beside them.
+    """
+    return [
+        entry
+        for entry in entries
+        if entry.point is None
+        and not entry.what
+        and entry.recipe.ids.fusion == "late++"
+        and aligns(entry.recipe)
+        and len(roles(entries, entry)) > 1
+    ]
+
+
+def roles(entries: Sequence[Entry], base: Entry) -> dict[Variant, Entry]:
+    """Return the rows that claims are judged by, by what they are of a base."""
+    judged = dict.fromkeys(variant for name in CLAIMS for variant in STUDIES[name])
+    found = {variant: find(entries, base, variant) for variant in judged}
+    return {variant: entry for variant, entry in found.items() if entry is not None}
+
+
 def find(entries: Sequence[Entry], base: Entry, variant: Variant) -> Entry | None:
     """Return the row of a grid that is a variant of another, whatever it is called."""
     try:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mgrec.errors import RequestError
-from mgrec.measure.intervals import Interval, bootstrap, holm, paired
+from mgrec.measure.intervals import Interval, bootstrap, holm, paired, relative
 from mgrec.measure.metrics import metric, per_user
 
 
@@ -140,3 +140,25 @@ def test_holm_never_helps_keeps_the_order_and_is_at_most_bonferroni(raw: list[fl
     assert min(corrected) == pytest.approx(min(1, min(raw) * len(raw)))
     order = np.argsort(raw, kind="stable")
     assert (np.diff(np.array(corrected)[order]) >= 0).all()
+
+
+def test_a_relative_gain_has_the_interval_of_the_ratio():
+    rng = np.random.default_rng(1)
+    b = rng.random(500)
+    found = relative(1.3 * b, b)  # whoever is drawn, the ratio is the same
+    assert [found.value, found.low, found.high] == pytest.approx([0.3] * 3)
+    other = relative(rng.random(500), b)
+    assert other.low < other.value < other.high
+    assert other.high - other.low < 0.3
+    alone = bootstrap(rng.random((500, 1)))[0]
+    assert alone.high - alone.low < other.high - other.low  # both means vary
+
+
+def test_a_relative_gain_over_nothing_is_nothing():
+    nothing, some = np.zeros(20), np.r_[1.0, np.zeros(19)]
+    assert np.isnan(relative(some, nothing).value)
+    rarely = relative(some, some)  # in some resamples the only hit is not drawn
+    assert rarely.value == 0
+    assert np.isnan([rarely.low, rarely.high]).all()
+    with pytest.raises(RequestError, match="same users"):
+        relative(some, nothing[:3])

@@ -133,8 +133,7 @@ def _prepare(
     catalogue: Catalogue, recipe: Recipe, checkpoint: Checkpoint | None, start: Generator | None
 ) -> tuple[Generator, tuple[Alignment, float] | None, dict[str, Any]]:
     """Return an aligned model, the alignment that stays on with its weight, and facts so far."""
-    torch.manual_seed(recipe.seed)
-    model = Generator(recipe.model, catalogue.ids, catalogue.vectors)
+    model = fresh(catalogue, recipe)
     facts: dict[str, Any] = {"parameters": sum(p.numel() for p in model.parameters())}
     if start is not None:
         model.load_state_dict(start.state_dict())
@@ -152,6 +151,12 @@ def _prepare(
         facts["alignment"] = {"seconds": done.seconds, "curve": done.curve}
     keeps = alignment.possible and recipe.alignment.auxiliary > 0
     return model, (alignment, recipe.alignment.auxiliary) if keeps else None, facts
+
+
+def fresh(catalogue: Catalogue, recipe: Recipe) -> Generator:
+    """Return the untrained model that a recipe's fit begins with."""
+    torch.manual_seed(recipe.seed)
+    return Generator(recipe.model, catalogue.ids, catalogue.vectors)
 
 
 def untimed(recipe: Recipe) -> TrainingConfig:

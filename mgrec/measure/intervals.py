@@ -75,61 +75,62 @@ def bootstrap(
         )
     if not np.isfinite(values).all():
         raise RequestError("bootstrap: expected finite values, found NaN or infinity")
-    if len(values) == 0:
-        return [Interval(np.nan, np.nan, np.nan)] * values.shape[1]
+    users, columns = values.shape
+    if users == 0:
+        return [Interval(np.nan, np.nan, np.nan)] * columns
     exact, means = _resampled(values, resamples, seed)
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail], axis=0)
     return [Interval(*map(float, ends)) for ends in zip(exact, low, high, strict=True)]
 
 
-def relative(
-    a: NDArray[np.floating], b: NDArray[np.floating], *, resamples: int = 2000, seed: int = 0
+def ratio(
+    part: NDArray[np.floating], whole: NDArray[np.floating], *, resamples: int = 2000, seed: int = 0
 ) -> Interval:
-    """Return mean(a) / mean(b) - 1 with its 95% percentile interval over users.
-
-    Both means of a resample are of the same users, so that what makes a user hard for both does
-    not widen the interval.
+    """Return ``sum(part) / sum(whole)`` with its 95% percentile interval over users.
 
     Parameters
     ----------
-    a, b : float [users]
-        One metric's value for every user, in one order.
-    resamples, seed : int
-        As in `bootstrap`.
+    part, whole : float [users]
+        For "of what one run hits, how much another hits too": hits of both, hits of the one.
 
     Returns
     -------
     Interval
-        NaN where `b` has a mean of zero; its ends also where that happens in a resample.
+        NaN throughout where the whole is nothing.
 
     Raises
     ------
     RequestError
-        If the runs do not have the same users, or none.
+        If the two do not have the same users.
     """
-    _check_same(a, b)
-    exact, means = _resampled(np.stack([a, b], axis=1), resamples, seed)
-    if exact[1] == 0:
+    if part.ndim != 1 or part.shape != whole.shape:
+        raise RequestError(
+            f"ratio: expected one value for each of the same users,"
+            f" found {list(part.shape)} and {list(whole.shape)}"
+        )
+    if not whole.any():
         return Interval(np.nan, np.nan, np.nan)
-    low = high = np.nan
-    if (means[:, 1] != 0).all():
-        low, high = np.quantile(means[:, 0] / means[:, 1], [0.025, 0.975])
-    return Interval(*(float(ratio) - 1 for ratio in (exact[0] / exact[1], low, high)))
+    exact, means = _resampled(np.stack([part, whole], axis=1), resamples, seed)
+    drawn = means[means[:, 1] > 0]  # a draw of users without any has no ratio
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
+    return Interval(float(exact[0] / exact[1]), float(low), float(high))
 
 
 def _resampled(
     values: NDArray[np.floating], resamples: int, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the mean of every column, and those of resampled users, [resamples, columns]."""
+    """Return the columns' means, and [resamples, columns] means of as many users drawn anew."""
     users = len(values)
     cells, counts = np.unique(values.astype(np.float64), axis=0, return_counts=True)
     random = np.random.default_rng(seed)
-    means = [
-        random.multinomial(users, counts / users, size=rows) @ cells / users
-        for rows in _chunks(resamples, len(cells))
-    ]
-    return counts @ cells / users, np.concatenate(means)
+    means = np.concatenate(
+        [
+            random.multinomial(users, counts / users, size=rows) @ cells / users
+            for rows in _chunks(resamples, len(cells))
+        ]
+    )
+    return counts @ cells / users, means
 
 
 def paired(
@@ -160,18 +161,14 @@ def paired(
     RequestError
         If the runs do not have the same users, or none.
     """
-    _check_same(a, b)
-    difference = a.astype(np.float64) - b.astype(np.float64)
-    [interval] = bootstrap(difference[:, None], resamples=resamples, seed=seed)
-    return Paired(interval, _sign_flip(difference, flips, seed), len(a))
-
-
-def _check_same(a: NDArray[np.floating], b: NDArray[np.floating]) -> None:
     if a.ndim != 1 or a.shape != b.shape or len(a) == 0:
         raise RequestError(
             f"paired test: expected one value for each of the same users,"
             f" found {list(a.shape)} and {list(b.shape)}"
         )
+    difference = a.astype(np.float64) - b.astype(np.float64)
+    [interval] = bootstrap(difference[:, None], resamples=resamples, seed=seed)
+    return Paired(interval, _sign_flip(difference, flips, seed), len(a))
 
 
 def _sign_flip(difference: NDArray[np.float64], flips: int, seed: int) -> float:

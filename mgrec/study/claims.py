@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mgrec.measure.intervals import Interval, holm, paired, relative
+from mgrec.measure.intervals import Interval, holm, paired, ratio
 from mgrec.measure.metrics import metric
 from mgrec.study.members import HEADLINE, LEVEL, Member
 from mgrec.study.outcomes import Outcome
@@ -227,7 +227,8 @@ def _gain(rows: Rows) -> Gain | None:
     seeds = _common(ours, than)
     if not seeds:
         return None
-    value = relative(_users(ours, seeds), _users(than, seeds))
+    times = ratio(_users(ours, seeds), _users(than, seeds))
+    value = Interval(times.value - 1, times.low - 1, times.high - 1)
     answer: Answer = "undecided"
     if value.low > PROMISED:
         answer = "holds"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mgrec.errors import RequestError
-from mgrec.measure.intervals import Interval, bootstrap, holm, paired, relative
+from mgrec.measure.intervals import Interval, bootstrap, holm, paired, ratio
 from mgrec.measure.metrics import metric, per_user
 
 
@@ -142,23 +142,16 @@ def test_holm_never_helps_keeps_the_order_and_is_at_most_bonferroni(raw: list[fl
     assert (np.diff(np.array(corrected)[order]) >= 0).all()
 
 
-def test_a_relative_gain_has_the_interval_of_the_ratio():
-    rng = np.random.default_rng(1)
-    b = rng.random(500)
-    found = relative(1.3 * b, b)  # whoever is drawn, the ratio is the same
-    assert [found.value, found.low, found.high] == pytest.approx([0.3] * 3)
-    other = relative(rng.random(500), b)
-    assert other.low < other.value < other.high
-    assert other.high - other.low < 0.3
-    alone = bootstrap(rng.random((500, 1)))[0]
-    assert alone.high - alone.low < other.high - other.low  # both means vary
-
-
-def test_a_relative_gain_over_nothing_is_nothing():
-    nothing, some = np.zeros(20), np.r_[1.0, np.zeros(19)]
-    assert np.isnan(relative(some, nothing).value)
-    rarely = relative(some, some)  # in some resamples the only hit is not drawn
-    assert rarely.value == 0
-    assert np.isnan([rarely.low, rarely.high]).all()
+def test_a_ratio_is_of_sums_and_its_interval_covers_it():
+    rng = np.random.default_rng(0)
+    whole = (rng.random(400) < 0.3).astype(float)
+    part = whole * (rng.random(400) < 0.6)
+    found = ratio(part, whole)
+    assert found.value == pytest.approx(part.sum() / whole.sum())
+    assert found.low < found.value < found.high
+    # Where every user counts alike, it is the mean.
+    [mean] = bootstrap(part[whole > 0][:, None])
+    assert ratio(part[whole > 0], np.ones(int(whole.sum()))) == mean
+    assert np.isnan(ratio(part * 0, whole * 0).value)
     with pytest.raises(RequestError, match="same users"):
-        relative(some, nothing[:3])
+        ratio(part, whole[:-1])

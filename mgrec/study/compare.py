@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mgrec.catalogue import sources
 from mgrec.data.dataset import Dataset
 from mgrec.errors import DataError, RecipeError, RequestError
 from mgrec.progress import bar, say
@@ -260,13 +261,12 @@ def _content(entries: Sequence[Entry], data: Dataset) -> str:
     """Say what text and pictures were turned into codes by."""
     found: dict[str, None] = {}
     for entry in entries:
-        content = entry.recipe.content
-        for modality in entry.recipe.ids.modalities:
-            if inapplicable(entry, data) is None:
-                source = data.source_of(modality, content.source_of(modality))
-                encoder = getattr(content, f"{modality}_encoder", "")
-                how = f"encoded ({encoder})" if source == "encode" else f"ready-made {source}"
-                found[f"{modality}: {how}"] = None
+        if inapplicable(entry, data) is not None:
+            continue
+        for modality, source in sources(data, entry.recipe).items():
+            encoder = getattr(entry.recipe.content, f"{modality}_encoder", "")
+            ways = {"encode": f"encoded ({encoder})", "sasrec": "a SASRec's, from train"}
+            found[f"{modality}: {ways.get(source, f'ready-made {source}')}"] = None
     return "; ".join(found)
 
 

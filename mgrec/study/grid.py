@@ -11,7 +11,7 @@ from pathlib import Path
 from mgrec.catalogue import sources
 from mgrec.data.dataset import Dataset
 from mgrec.errors import DataError, RecipeError, RequestError
-from mgrec.recipe import Recipe
+from mgrec.recipe import QuantiserConfig, Recipe
 
 REFERENCE = "late++"  # what every row is tested against, where it is in the grid
 
@@ -102,9 +102,13 @@ def entries(
 def inapplicable(entry: Entry, data: Dataset) -> str | None:
     """Return why a row does not apply to a dataset, in one line; None where it does."""
     try:
-        sources(data, entry.recipe)
+        found = sources(data, entry.recipe)
     except (RecipeError, DataError) as error:
         return str(error)
+    if entry.point is not None and set(found.values()) == {"codes"}:
+        stage, _, field = entry.point.key.rpartition(".")
+        if stage == "quantiser" or (not stage and field in QuantiserConfig.model_fields):
+            return f"{entry.point.key}: there are ready-made codes only, which nothing quantises"
     return None
 
 

@@ -163,10 +163,10 @@ def rows(
 def _row(base: str, variant: Variant, seeds: int, settings: Sequence[str]) -> Entry:
     """Return a variant's row, under the name of the recipe that says the same if there is one."""
     named = _named(base, variant)
-    if named is not None:
-        return made(named, settings, seeds, what=variant.what)
-    name = f"{stem(base)}, {variant.name}"
-    return made(base, settings, seeds, name=name, changes=variant.changes, what=variant.what)
+    name = named or f"{stem(base)}, {variant.name}"
+    # Also on top of a recipe that says the same: overrides of all rows must not undo it.
+    changes = variant.changes
+    return made(named or base, settings, seeds, name=stem(name), changes=changes, what=variant.what)
 
 
 def _named(base: str, variant: Variant) -> str | None:

@@ -182,6 +182,7 @@ class _Study:
                 self.outcomes.get(name, {}),
                 wanted[name],
                 known[name].point if name in known else None,
+                name not in known or known[name].headline,
             )
             for name in names
         ]

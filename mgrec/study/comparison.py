@@ -64,6 +64,7 @@ class Line:
     notes: str = ""
     test: Tested | None = None
     point: Point | None = None
+    headline: bool = True
 
     @property
     def spread(self) -> float:
@@ -169,6 +170,7 @@ def _line(
         cost=_mean_cost([o.cost for o in done]),
         notes=done[0].notes,
         point=member.point,
+        headline=member.headline,
     )
 
 

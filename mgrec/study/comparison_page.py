@@ -204,7 +204,7 @@ def _published(comparison: Comparison) -> Section | None:
     ours = [
         (line.name, line.metrics[HEADLINE].value, line.metrics["Recall@10"].value, line.made)
         for line in comparison.standings[0].lines
-        if line.point is None
+        if line.headline
     ]
     return published(comparison.dataset, ours)
 

@@ -49,6 +49,11 @@ class Entry:
         """The name as that of a folder."""
         return slug(self.name)
 
+    @property
+    def headline(self) -> bool:
+        """Whether it was asked for by itself, and not as a variant of another."""
+        return self.point is None and not self.what
+
     def seeded(self, seed: int) -> Recipe:
         """Return the recipe of one run."""
         return self.recipe.model_copy(update={"seed": seed})

@@ -23,6 +23,7 @@ class Member:
     made : with which content, history, loss, in words for somebody who has
     outcomes : by seed; a row without chance in it has one, under None
     wanted : how many there will be
+    headline : whether it is a row by itself, and not a variant of another
     """
 
     name: str
@@ -32,3 +33,4 @@ class Member:
     outcomes: Mapping[int | None, Outcome]
     wanted: int = 1
     point: Point | None = None
+    headline: bool = True

@@ -21,7 +21,8 @@ class Variant:
     ----------
     name : a few words, behind the base's name
     changes : ``key=value``, on top of the base
-    what : in a sentence, for somebody who has not read the paper; empty where the recipe says it
+    what : in a sentence about ``{base}``, for somebody who has not read the paper; empty where the
+        recipe says it
     recipe : the name of the recipe that says the same, without the family's prefix
     """
 
@@ -40,28 +41,29 @@ LATE = Variant("late", ("ids.fusion=late",), recipe="late")
 UNALIGNED = Variant(
     "no alignment",
     ("alignment.epochs=0",),
-    "The same, but the model does not learn beforehand which text belongs to which picture.",
+    "{base}, but the model does not learn beforehand which text belongs to which picture.",
 )
 CONTRASTIVE = Variant(
     "contrastive only",
     ("alignment.generative=0",),
-    "The same, but beforehand the model only learns to tell which text belongs to which picture.",
+    "{base}, but beforehand the model only learns to tell which text belongs to which picture.",
 )
 GENERATIVE = Variant(
     "generative only",
     ("alignment.contrastive=0",),
-    "The same, but beforehand the model only learns to write one part of a code from the other.",
+    "{base}, but beforehand the model only learns to write one part of a code from the other.",
 )
 UNMARKED = Variant(
     "no transition token",
     ("ids.transition_tokens=false",),
-    "The same, but without the sign between the two codes.",
+    "{base}, but without the sign between the two codes.",
 )
 TO_TEXT = Variant(
     "target text",
     ("ids.target=text",),
     "Reads both codes of what a user took, and writes only the text's code of what comes next,"
     " with digits of its own behind it that tell items of one text code apart.",
+    "late++-text-target",
 )
 TO_IMAGE = Variant(
     "target image",
@@ -81,7 +83,7 @@ EXTENSIONS = (
     Variant(
         "image first",
         ("ids.modalities=[image, text]",),
-        "The same with the picture's code first.",
+        "{base} with the picture's code first.",
         "late++-image-first",
     ),
     Variant(
@@ -90,7 +92,7 @@ EXTENSIONS = (
         "A third code beside those of text and picture, made from who takes what.",
         "late++-collaborative",
     ),
-    Variant("target text", TO_TEXT.changes, TO_TEXT.what, "late++-text-target"),
+    TO_TEXT,
     Variant(
         "auxiliary alignment",
         ("alignment.epochs=0", "alignment.auxiliary=0.1"),
@@ -165,8 +167,8 @@ def _row(base: str, variant: Variant, seeds: int, settings: Sequence[str]) -> En
     named = _named(base, variant)
     name = named or f"{stem(base)}, {variant.name}"
     # Also on top of a recipe that says the same: overrides of all rows must not undo it.
-    changes = variant.changes
-    return made(named or base, settings, seeds, name=stem(name), changes=changes, what=variant.what)
+    changes, what = variant.changes, variant.what.format(base=stem(base))
+    return made(named or base, settings, seeds, name=stem(name), changes=changes, what=what)
 
 
 def _named(base: str, variant: Variant) -> str | None:
@@ -187,8 +189,7 @@ def bases(entries: Sequence[Entry]) -> list[Entry]:
     return [
         entry
         for entry in entries
-        if entry.point is None
-        and not entry.what
+        if entry.headline
         and entry.recipe.ids.fusion == "late++"
         and aligns(entry.recipe)
         and len(roles(entries, entry)) > 1

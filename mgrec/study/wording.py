@@ -90,7 +90,7 @@ def verdict(comparison: Comparison) -> str:
     if ours is None:
         return f"No run of {comparison.reference} is done yet, so nothing is tested."
     others = [line for line in first.lines if line.test is not None]
-    answer = _answer(ours, [line for line in others if line.point is None])
+    answer = _answer(ours, [line for line in others if line.headline])
     answer += "".join(f" {claims(found)}" for found in comparison.claims)
     best = max(first.lines, key=lambda line: line.metrics[HEADLINE].value)
     answer += f" The highest {HEADLINE} here is {best.metrics[HEADLINE].value:.4f}, of {best.name}."

@@ -42,7 +42,7 @@ def test_a_study_is_of_any_recipe_and_takes_the_overrides_of_all_rows(tmp_path):
     found = grid("late++: target", f"{mine}: ablation", settings=["alignment.epochs=3"])
     assert [row.name for row in found] == [
         "late++",
-        "late++, target text",
+        "late++-text-target",
         "late++, target image",
         "text",
         "image",

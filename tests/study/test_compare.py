@@ -284,6 +284,7 @@ def test_rows_are_read_from_words():
         (["late"], {"settings": ["seed=3"]}, "expected --seeds"),
         (["late"], {"baselines": ["knn"]}, "popularity, item-knn, sasrec"),
         (["late"], {"against": "text"}, "no such row"),
+        (["late"], {"studies": ["ablations"]}, "Did you mean 'ablation'"),
         (["late"], {"dataset": "beaty"}, "Did you mean 'beauty'"),
     ],
 )

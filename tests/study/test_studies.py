@@ -104,6 +104,37 @@ def test_lists_are_kept_beside_ranks_and_come_back(data, tmp_path):
     assert not again.waiting
 
 
+def test_a_study_is_judged_on_its_page_and_again_when_the_grid_is_resumed(data, tmp_path):
+    options = {"seeds": 1, "settings": FAST, "baselines": ()}
+    found = compare(data, tmp_path, (), studies=["late++: claims"], **options)
+    [judged] = found.claims
+    assert judged.base == "late++"
+    assert all(verdict.answer != "not tested" for verdict in judged.verdicts)
+    assert len(judged.control) == 2
+    kept = json.loads((tmp_path / "report.json").read_text())["claims"][0]
+    assert [v["answer"] for v in kept["verdicts"]] == [v.answer for v in judged.verdicts]
+    assert kept["gain"]["value"]["value"] == judged.gain.value.value
+    text, shown = ((tmp_path / name).read_text() for name in ("report.md", "report.html"))
+    assert text.index("## The paper's claims") < text.index("## Results")
+    for verdict in judged.verdicts:
+        assert verdict.claim in text
+        assert verdict.claim.replace("'", "&#39;") in shown
+    assert found.standings[0].lines[5].what.startswith("late++, but")
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "runs").rglob("*")}
+    again = compare(data, tmp_path, ("late++",), **options)
+    assert again.claims == found.claims
+    assert {f: f.stat().st_mtime_ns for f in (tmp_path / "runs").rglob("*")} == before
+
+
+def test_plain_recipes_are_judged_by_what_there_is(data, tmp_path):
+    options = {"seeds": 1, "settings": FAST, "baselines": ()}
+    [judged] = compare(data, tmp_path, ("late", "late++"), **options).claims
+    tested = {verdict.claim for verdict in judged.verdicts if verdict.answer != "not tested"}
+    assert tested == {"late++ is better than late fusion"}
+    assert judged.gain is None
+    assert compare(data, tmp_path / "text", ("text",), **options).claims == ()
+
+
 EXTENSIONS = {variant.recipe: variant for variant in studies.EXTENSIONS}
 SMALL = ["content.sasrec_epochs=2"]
 

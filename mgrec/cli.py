@@ -196,9 +196,19 @@ def compare(
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder for runs and report. Run again to resume.")],
     recipes: Annotated[
-        str,
-        typer.Option(help="Names or YAML files, by commas; late*1 has one seed."),
-    ] = "text,image,early,late,late++",
+        str | None,
+        typer.Option(
+            help="Names or YAML files, by commas; late*1 has one seed. Without a study:"
+            " text,image,early,late,late++."
+        ),
+    ] = None,
+    study: Annotated[
+        list[str],
+        typer.Option(
+            help="Rows of the paper's tables: claims (that is strategies, ablation, target,"
+            ' control), sensitivity, extensions; of another recipe: "late++: claims". Repeatable.'
+        ),
+    ] = [],  # noqa: B006
     seeds: Annotated[int, typer.Option(min=1, help="Of every recipe without a star.")] = 3,
     sweep: Annotated[
         list[str],
@@ -227,6 +237,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Put strategies and baselines side by side, on one split and budget, with tests."""
+    from mgrec.study.compare import STRATEGIES
     from mgrec.study.compare import compare as put
     from mgrec.study.publishing import document, table
 
@@ -234,10 +245,11 @@ def compare(
     found = put(
         _read(data, column, text_column),
         out,
-        _words(recipes),
+        (() if study else STRATEGIES) if recipes is None else _words(recipes),
         seeds=seeds,
         settings=[*setting, *([] if minutes is None else [f"training.minutes={minutes}"])],
         sweeps=sweep,
+        studies=study,
         baselines=_words(baselines),
         against=against,
         exclude_seen=exclude_seen,
@@ -250,7 +262,7 @@ def compare(
 def study(
     folder: Annotated[Path, typer.Argument(help="Folder that 'mgrec compare' wrote.")],
     users: Annotated[
-        int, typer.Option(min=1, help="Test cases that recommendations are compared on.")
+        int, typer.Option(min=1, help="Test cases that are searched without the catalogue.")
     ] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the draw of users and items.")] = 0,
     item: Annotated[

@@ -140,7 +140,7 @@ def _prepare(
     if not aligns(recipe):
         return model, None, facts
     alignment = Alignment(model, recipe.alignment, recipe.seed)
-    if start is None and alignment.possible:
+    if start is None and alignment.possible and recipe.alignment.epochs > 0:
         done = train(
             alignment,
             untimed(recipe),
@@ -174,9 +174,10 @@ def digest(model: Generator) -> str:
 
 
 def aligns(recipe: Recipe) -> bool:
-    """Whether a recipe asks for contrastive modality alignment."""
+    """Whether a recipe asks for contrastive modality alignment, before or in training."""
     wanted = recipe.alignment.contrastive > 0 or recipe.alignment.generative > 0
-    return recipe.ids.fusion == "late++" and recipe.alignment.epochs > 0 and wanted
+    ever = recipe.alignment.epochs > 0 or recipe.alignment.auxiliary > 0
+    return recipe.ids.fusion == "late++" and ever and wanted
 
 
 def best_epoch(done: Progress) -> int:

@@ -35,7 +35,7 @@ class Attribute:
 
 
 def attributes(items: pl.DataFrame) -> tuple[Attribute, ...]:
-    """Return all columns of words with 2 to 50 different values."""
+    """Return all columns of words with 2 to 50 different values that most items have."""
     found = []
     for column, kind in items.schema.items():
         if column == "item_id" or column in _WORDS:
@@ -46,7 +46,8 @@ def attributes(items: pl.DataFrame) -> tuple[Attribute, ...]:
             for place in range(PLACES):
                 entry = items[column].list.get(place, null_on_oob=True)
                 found.append(_attribute(f"{column}, entry {place + 1}", entry))
-    return tuple(a for a in found if 2 <= len(a.kinds) <= MOST)
+    few = (a for a in found if 2 <= len(a.kinds) <= MOST)
+    return tuple(a for a in few if (a.kind >= 0).mean() >= 0.5)
 
 
 def chosen(items: pl.DataFrame, name: str) -> Attribute:
@@ -61,7 +62,7 @@ def chosen(items: pl.DataFrame, name: str) -> Attribute:
     if name not in known:
         listed = ", ".join(known) or "none"
         raise RequestError(
-            f"attribute '{name}': no column of 2 to {MOST} different words."
+            f"attribute '{name}': no column of 2 to {MOST} different words that most items have."
             f"{nearest(name, list(known))} Found: {listed}"
         )
     return known[name]

@@ -15,6 +15,7 @@ from mgrec.study.parts import Section, Sheet
 from mgrec.study.retrieval import Retrieval
 from mgrec.study.wording import agreement, percent, probability, share
 
+_TO = "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}"  # a line may break before brackets, not within
 INTERVALS = "In brackets: 95% intervals over users."
 
 
@@ -60,7 +61,8 @@ def _over(several: Sequence[Dominance], level: int, modality: str, *, own: bool)
     text = agreement(float(np.mean(values)))
     if len(values) == 1:
         return text
-    return f"{text} ({agreement(min(values))} to {agreement(max(values))})"
+    low, high = agreement(min(values)), agreement(max(values))
+    return f"{text} ({low}{_TO}{high})"
 
 
 def _leads(row: str, several: tuple[Dominance, ...]) -> str:
@@ -96,26 +98,29 @@ def overlaps(found: Diagnosis) -> Section | None:
 
     base = {one.other: one.base for one in found.overlaps if one.other != one.row}
     chance = ", ".join(f"{other} {base[other]:.1%}" for other in others) or "nothing to compare"
+    sheets: tuple[Sheet, ...] = (
+        Sheet(
+            "Of the row's hits, those that the column hits too",
+            head,
+            lines("hits"),
+            "All test cases, seed beside seed. If hits had nothing to do with each other, the"
+            f" figures would be how often the column hits at all: {chance}. {INTERVALS}",
+        ),
+    )
+    if any(one.lists is not None for one in found.overlaps):
+        alike = Sheet(
+            "Of the row's ten items, those that the column recommends too",
+            head,
+            lines("lists"),
+            "All test cases, seed beside seed. Two trainings of one model that differ by chance"
+            f" alone show how much could be the same. {INTERVALS}",
+        )
+        sheets = (*sheets, alike)
     return Section(
         "Whose predictions they repeat",
         "When a model gets the next item right among its ten, do the models of one modality alone"
         " get it right too? And do they recommend the same items?",
-        sheets=(
-            Sheet(
-                "Of the row's hits, those that the column hits too",
-                head,
-                lines("hits"),
-                f"All test cases, seed beside seed. If hits had nothing to do with each other, the"
-                f" figures would be how often the column hits at all: {chance}. {INTERVALS}",
-            ),
-            Sheet(
-                "Of the row's ten items, those that the column recommends too",
-                head,
-                lines("lists"),
-                "All test cases, seed beside seed. Two trainings of one model that differ by chance"
-                f" alone show how much could be the same. {INTERVALS}",
-            ),
-        ),
+        sheets=sheets,
         seen=_nearest(found),
     )
 

@@ -259,6 +259,37 @@ def compare(
 
 
 @app.command()
+def study(
+    folder: Annotated[Path, typer.Argument(help="Folder that 'mgrec compare' wrote.")],
+    users: Annotated[
+        int, typer.Option(min=1, help="Test cases that recommendations are compared on.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw of users and items.")] = 0,
+    item: Annotated[
+        str | None, typer.Option(help="Item whose company is shown; the most taken one else.")
+    ] = None,
+    attribute: Annotated[
+        str | None,
+        typer.Option(help="Column that maps are coloured by; the most telling one else."),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Ask the paper's questions of compared models: what codes follow, whether blocks fit."""
+    from mgrec.study.diagnosis_page import page
+    from mgrec.study.diagnostics import diagnose
+    from mgrec.study.markdown import markdown
+    from mgrec.study.publishing import publish_study, study_document
+
+    _threads(threads)
+    found = diagnose(folder, users=users, seed=seed, item=item, attribute=attribute)
+    where = publish_study(found, folder)
+    summary = page(found)
+    text = f"{markdown(summary)}\nReport: {where}"
+    _print(study_document(found, summary) if as_json else text, as_json)
+
+
+@app.command()
 def recommend(
     run: Run,
     history: Annotated[

@@ -116,6 +116,28 @@ def load(folder: Path, identity: Mapping[str, Any], cases: Cases) -> Outcome | N
         raise ArtifactError(f"{file}: corrupt ({words}): delete its folder") from None
 
 
+def measured(folder: Path) -> bool:
+    """Whether a folder holds a model's artifact and its ranks with nothing filtered."""
+    there = ("manifest.json", _FILE, _RANKS[False])
+    return all((folder / name).is_file() for name in there)
+
+
+def case_ranks(folder: Path) -> pl.DataFrame:
+    """Return a run's ``user``, ``target`` and ``rank``, one row a test case, nothing filtered.
+
+    Raises
+    ------
+    ArtifactError
+        If they cannot be read.
+    """
+    file = folder / _RANKS[False]
+    try:
+        return pl.read_parquet(file, columns=["user", "target", "rank"])
+    except (OSError, pl.exceptions.PolarsError) as error:
+        words = " ".join(str(error).split())
+        raise ArtifactError(f"{file}: corrupt ({words}): delete its folder") from None
+
+
 def check_same(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Refuse a folder whose run is not the one asked for.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from mgrec.measure.intervals import Interval
 from mgrec.recipe import Recipe
 from mgrec.study.claims import Answer, Judged
 from mgrec.study.comparison import Comparison, Line, Standing
@@ -176,6 +177,24 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return ""
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def percent(found: Interval) -> str:
+    """Write a share with the ends of its interval; nothing where there is none."""
+    if not math.isfinite(found.value):
+        return ""
+    # A line may break before the brackets, not within them.
+    return f"{found.value:.1%} [{100 * found.low:.1f},\N{NO-BREAK SPACE}{100 * found.high:.1f}]"
+
+
+def agreement(value: float) -> str:
+    """Write an agreement of two groupings; a true minus sign, and none before zero."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def share(found: Interval) -> str:
+    """Write a share alone."""
+    return f"{found.value:.1%}"
 
 
 def signed(value: float) -> str:

@@ -199,6 +199,23 @@ def ready_made(data, levels=3):
     return dataclasses.replace(data, embeddings={}, codes={"text": codes, "image": codes})
 
 
+def test_the_control_shuffles_ready_made_codes_between_items(data):
+    codes = ready_made(data)
+    missing = np.arange(data.n_items) % 7 == 0
+    image = dataclasses.replace(codes.codes["image"], present=~missing)
+    codes = dataclasses.replace(codes, codes={**codes.codes, "image": image})
+    [plain, mixed] = [
+        build_catalogue(codes, row.recipe) for row in grid("late++: control", settings=TINY)
+    ]
+    before, after = (c.codes["image"] for c in (plain, mixed))
+    assert np.array_equal(plain.codes["text"].codes, mixed.codes["text"].codes)
+    assert np.array_equal(before.present, after.present)
+    have = before.present
+    assert (before.codes[have] != after.codes[have]).any(1).mean() > 0.8
+    one, other = (np.sort(c.codes[have], axis=0) for c in (before, after))
+    assert np.array_equal(one, other)  # the same codes, of other items
+
+
 def test_sensitivity_is_asked_of_what_is_quantised_and_of_prefixes_of_what_is_not(data, tmp_path):
     asked = grid("late++: sensitivity", settings=FAST)
     keys = ("quantiser.levels", "quantiser.size", "content.prefix")

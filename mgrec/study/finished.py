@@ -54,7 +54,7 @@ class Finished:
 def finished(folder: Path) -> tuple[Finished, ...]:
     """Return the runs of models that are done, row by row, each row's first seed first.
 
-    Sweeps and variants are left out: they are read in the comparison's own report.
+    Sweeps and variants are left out: their rows are read in the comparison's own report.
 
     Raises
     ------

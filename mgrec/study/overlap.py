@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mgrec.measure.intervals import Interval, bootstrap, ratio
-from mgrec.study.claims import SHARED
+
+K = 10  # items of a list that count
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Overlap:
 
 def hits_of(ranks: NDArray[np.integer]) -> NDArray[np.float64]:
     """Return float64 [..., cases]: 1 where a 0-based rank, -1 for none, is among the first ten."""
-    return ((ranks >= 0) & (ranks < SHARED)).astype(np.float64)
+    return ((ranks >= 0) & (ranks < K)).astype(np.float64)
 
 
 def shared(
@@ -45,6 +46,19 @@ def shared(
 ) -> Interval:
     """Return the share of our hits that are theirs too, seed beside seed, interval over users."""
     return ratio((ours * theirs).mean(0), ours.mean(0))
+
+
+def listed(a: NDArray[np.integer], b: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return float64 [cases]: which share of each list of `a` also stands in that of `b`.
+
+    Parameters
+    ----------
+    a, b : int [cases, k]
+        Items, each once, -1 behind the last; the first ten count.
+    """
+    a, b = a[:, :K], b[:, :K]
+    same = (a[:, :, None] == b[:, None, :]) & (a >= 0)[:, :, None]
+    return same.any(2).sum(1) / np.maximum((a >= 0).sum(1), 1)
 
 
 def mean(values: NDArray[np.float64]) -> Interval:

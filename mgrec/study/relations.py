@@ -13,11 +13,10 @@ from mgrec.catalogue import FUSED
 from mgrec.data.features import Codes
 from mgrec.measure.information import adjusted_mutual_information
 from mgrec.measure.intervals import Paired, paired
-from mgrec.study.claims import agreement
 from mgrec.study.dominance import Dominance, dominance
 from mgrec.study.finished import Finished
 from mgrec.study.look import Look
-from mgrec.study.overlap import Overlap, hits_of, mean, shared
+from mgrec.study.overlap import Overlap, hits_of, listed, mean, shared
 
 
 def dominances_of(
@@ -135,7 +134,7 @@ class Predictions:
         seeds = sorted(self.lists.keys() & other.lists.keys())
         if not seeds:
             return None
-        shares = [agreement(self.lists[seed], other.lists[seed]) for seed in seeds]
+        shares = [listed(self.lists[seed], other.lists[seed]) for seed in seeds]
         return np.asarray(np.mean(shares, axis=0))
 
 

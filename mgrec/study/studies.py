@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from mgrec.errors import RecipeError, RequestError, nearest
+from mgrec.errors import RequestError, nearest
 from mgrec.fitting import aligns
 from mgrec.recipe import AlignmentConfig, Recipe
 from mgrec.study.grid import Entry, made, stem, swept
@@ -167,7 +169,8 @@ def _row(base: str, variant: Variant, seeds: int, settings: Sequence[str]) -> En
     named = _named(base, variant)
     name = named or f"{stem(base)}, {variant.name}"
     # Also on top of a recipe that says the same: overrides of all rows must not undo it.
-    changes, what = variant.changes, variant.what.format(base=stem(base))
+    changes = changes_of(Recipe.named(base).override(settings), variant)
+    what = variant.what.format(base=stem(base))
     return made(named or base, settings, seeds, name=stem(name), changes=changes, what=what)
 
 
@@ -177,8 +180,26 @@ def _named(base: str, variant: Variant) -> str | None:
     known = base.removesuffix("late++") + variant.recipe
     if not variant.recipe or known not in Recipe.names():
         return None
-    changed = Recipe.named(base).override(variant.changes)
+    recipe = Recipe.named(base)
+    changed = recipe.override(changes_of(recipe, variant))
     return known if canonical(changed) == canonical(Recipe.named(known)) else None
+
+
+def changes_of(recipe: Recipe, variant: Variant) -> tuple[str, ...]:
+    """Return what makes a recipe a variant; what only a modality that goes had goes with it."""
+    if variant not in (TEXT, IMAGE, EARLY):
+        return variant.changes
+    more: dict[str, Any] = {"quantiser.common": 0}  # there are no two blocks to bring together
+    if variant is not EARLY:
+        kept = ("id", "fused", variant.name)
+        more["model.experts"] = [name for name in recipe.model.experts if name in kept]
+        more["content.shuffle"] = [name for name in recipe.content.shuffle if name in kept]
+        for key, own in (
+            ("content.sources", recipe.content.sources),
+            ("quantiser.per_modality", recipe.quantiser.model_dump()["per_modality"]),
+        ):
+            more[key] = {name: value for name, value in own.items() if name in kept}
+    return (*variant.changes, *(f"{key}={json.dumps(value)}" for key, value in more.items()))
 
 
 def bases(entries: Sequence[Entry]) -> list[Entry]:
@@ -205,10 +226,7 @@ def roles(entries: Sequence[Entry], base: Entry) -> dict[Variant, Entry]:
 
 def find(entries: Sequence[Entry], base: Entry, variant: Variant) -> Entry | None:
     """Return the row of a grid that is a variant of another, whatever it is called."""
-    try:
-        wanted = canonical(base.recipe.override(variant.changes))
-    except RecipeError:  # this one cannot be changed so: it has fields for a modality that goes
-        return None
+    wanted = canonical(base.recipe.override(changes_of(base.recipe, variant)))
     return next((entry for entry in entries if canonical(entry.recipe) == wanted), None)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mgrec.study.overlap import hits_of, shared
+from mgrec.study.overlap import hits_of, listed, shared
 from mgrec.study.relations import Predictions, overlap_of
 
 
@@ -24,6 +24,15 @@ def test_seeds_are_compared_each_with_its_own():
     ours = np.array([[1, 0, 0], [0, 1, 1]], float)
     theirs = np.array([[1, 0, 0], [1, 0, 1]], float)
     assert shared(ours, theirs).value == pytest.approx(2 / 3)
+
+
+def test_lists_share_items_wherever_they_stand_and_ends_are_no_items():
+    a = np.array([[1, 2, 3, 4], [5, 6, -1, -1], [-1, -1, -1, -1]])
+    b = np.array([[4, 3, 9, 9], [6, -1, -1, -1], [1, -1, -1, -1]])
+    assert listed(a, b).tolist() == [0.5, 0.5, 0]
+    assert listed(a, a).tolist() == [1, 1, 0]
+    twenty = np.arange(20)[None]
+    assert listed(twenty, twenty[:, ::-1]).tolist() == [0]  # only the first ten count
 
 
 def predicted(lists):

@@ -82,6 +82,25 @@ def test_a_variant_is_found_whatever_its_row_is_called():
     assert find(asked, base, studies.UNMARKED) is None
 
 
+def test_what_a_modality_had_of_its_own_goes_with_it(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        "ids: {fusion: late++}\nmodel: {experts: [id, text, image]}\ncontent: {sources: {image:"
+        " encode}}\nquantiser: {common: 8, per_modality: {text: {levels: 2}, image: {size: 32}}}"
+    )
+    asked = grid(f"{mine}: strategies", "demo: strategies", settings=["training.epochs=3"])
+    found = {row.name: row.recipe for row in asked}
+    text, image, early = (found[f"mine, {name}"] for name in ("text", "image", "early"))
+    assert text.model.experts == ("id", "text")
+    assert text.content.sources == {}
+    assert list(text.quantiser.per_modality) == ["text"]
+    assert image.content.sources == {"image": "encode"}
+    assert text.quantiser.common == early.quantiser.common == 0
+    assert found["mine, late"].quantiser.common == 8
+    assert found["demo, image"].model.experts == ("image",)
+    assert find(asked, asked[4], studies.IMAGE).name == "mine, image"
+
+
 def test_an_unknown_study_is_named():
     with pytest.raises(RequestError, match="Did you mean 'ablation'"):
         grid("ablations")
@@ -197,6 +216,23 @@ def ready_made(data, levels=3):
     rows = rng.integers(0, 8, (data.n_items, levels)).astype(np.int32)
     codes = Codes(rows, np.ones(data.n_items, bool), (8,) * levels)
     return dataclasses.replace(data, embeddings={}, codes={"text": codes, "image": codes})
+
+
+def test_the_control_shuffles_ready_made_codes_between_items(data):
+    codes = ready_made(data)
+    missing = np.arange(data.n_items) % 7 == 0
+    image = dataclasses.replace(codes.codes["image"], present=~missing)
+    codes = dataclasses.replace(codes, codes={**codes.codes, "image": image})
+    [plain, mixed] = [
+        build_catalogue(codes, row.recipe) for row in grid("late++: control", settings=TINY)
+    ]
+    before, after = (c.codes["image"] for c in (plain, mixed))
+    assert np.array_equal(plain.codes["text"].codes, mixed.codes["text"].codes)
+    assert np.array_equal(before.present, after.present)
+    have = before.present
+    assert (before.codes[have] != after.codes[have]).any(1).mean() > 0.8
+    one, other = (np.sort(c.codes[have], axis=0) for c in (before, after))
+    assert np.array_equal(one, other)  # the same codes, of other items
 
 
 def test_sensitivity_is_asked_of_what_is_quantised_and_of_prefixes_of_what_is_not(data, tmp_path):

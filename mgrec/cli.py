@@ -262,7 +262,7 @@ def compare(
 def study(
     folder: Annotated[Path, typer.Argument(help="Folder that 'mgrec compare' wrote.")],
     users: Annotated[
-        int, typer.Option(min=1, help="Test cases that recommendations are compared on.")
+        int, typer.Option(min=1, help="Test cases that are searched without the catalogue.")
     ] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the draw of users and items.")] = 0,
     item: Annotated[

@@ -23,7 +23,7 @@ from mgrec.study.company import Company, company, pivot_of
 from mgrec.study.correspondence import Correspondence
 from mgrec.study.dominance import Dominance
 from mgrec.study.finished import Finished, finished
-from mgrec.study.look import Look, lists_of, look, sampled, vectors_of
+from mgrec.study.look import Look, look, sampled, vectors_of
 from mgrec.study.overlap import Overlap
 from mgrec.study.relations import dominances_of, overlaps_of
 from mgrec.study.results import protocol
@@ -48,7 +48,7 @@ class Diagnosis:
     company : of the pivot item, None where no item has every modality
     maps : one a block that was made of vectors
     items, root : the catalogue, to show items from
-    users : test cases of the sample that lists were made for
+    users : test cases that were searched without the catalogue
     absent : analysis -> row -> why not
     """
 
@@ -82,7 +82,7 @@ def diagnose(
     Parameters
     ----------
     folder : that `mgrec.study.compare.compare` wrote
-    users : test cases that lists are made for; hits are counted over all of them
+    users : test cases that are searched without the catalogue; all else is of every case
     seed : of the draw of these users, and of the items withheld from alignment
     item : id of the pivot item; None takes the most taken one with every modality
     attribute : column that maps are coloured by; None takes the one that codes tell most of
@@ -103,16 +103,13 @@ def diagnose(
     cases = len(sampled(base, users, seed))
     rows = _by_row(runs)
     looks: dict[str, Look] = {}
-    again: dict[str, NDArray[np.int64]] = {}
     with bar("study", len(rows), "models") as shown:
-        for name, (first, *others) in rows.items():
+        for name, (first, *_) in rows.items():
             shown.note(name)
             looks[name] = look(first, users, seed)
-            if others:
-                again[name] = lists_of(others[0], users, seed)
             shown.advance()
     dominances, kin, lacking = dominances_of(rows, looks)
-    overlaps, closer = overlaps_of(rows, looks, again)
+    overlaps, closer = overlaps_of(rows)
     blocks = _blocks(looks.values())
     own = {name: seen.codes[name] for name, seen in blocks.items() if name != FUSED}
     told = telling(
@@ -146,8 +143,7 @@ def diagnose(
             "models": len(rows),
             "items": catalogue.n_items,
             **{f"items with {name}": int(codes.present.sum()) for name, codes in own.items()},
-            "test cases": len(runs[0].ranks()),
-            "of these ranked anew": cases,
+            "test cases": len(runs[0].tested()),
         },
         {name: why for name, why in absent.items() if why},
         _card(runs, base, users, seed),

@@ -90,7 +90,8 @@ def overlaps(found: Diagnosis) -> Section | None:
         for row in rows:
             shown = [pairs.get((row, other)) if other != row else None for other in others]
             shown.append(pairs.get((row, row)))
-            cells.append((row, *("" if p is None else percent(getattr(p, figure)) for p in shown)))
+            values = [None if pair is None else getattr(pair, figure) for pair in shown]
+            cells.append((row, *("" if v is None else percent(v) for v in values)))
         return tuple(cells)
 
     base = {one.other: one.base for one in found.overlaps if one.other != one.row}
@@ -111,8 +112,8 @@ def overlaps(found: Diagnosis) -> Section | None:
                 "Of the row's ten items, those that the column recommends too",
                 head,
                 lines("lists"),
-                f"First seeds, {found.users:,} test cases. Two trainings of one model that differ"
-                f" by chance alone show how much could be the same. {INTERVALS}",
+                "All test cases, seed beside seed. Two trainings of one model that differ by chance"
+                f" alone show how much could be the same. {INTERVALS}",
             ),
         ),
         seen=_nearest(found),
@@ -122,9 +123,11 @@ def overlaps(found: Diagnosis) -> Section | None:
 def _nearest(found: Diagnosis) -> str:
     """Say whose lists each fusion's are closer to; p is corrected for being several."""
     if not found.closer:
-        one = max(found.overlaps, key=lambda pair: pair.lists.value)
+        one = max(found.overlaps, key=lambda pair: np.nan_to_num(pair.hits.value))
         other = "itself under another seed" if one.other == one.row else one.other
-        return f"The most alike are the lists of {one.row} and {other}: {percent(one.lists)}."
+        return (
+            f"The most of a row's hits are shared by {one.row} with {other}: {percent(one.hits)}."
+        )
     corrected = holm([test.p for _, _, test in found.closer.values()])
     return " ".join(
         _repeats(row, one, other, test, p)

@@ -12,7 +12,7 @@ from mgrec.recipe import Recipe
 from mgrec.recommender import Recommender
 from mgrec.study import ledger
 from mgrec.study.grid import Entry
-from mgrec.study.outcomes import case_ranks, measured
+from mgrec.study.outcomes import cases_of, measured
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,18 @@ class Finished:
         """Load its model and catalogue."""
         return Recommender.load(self.folder)
 
-    def ranks(self) -> pl.DataFrame:
-        """Return where it ranked every test target: ``user``, ``target``, ``rank``."""
-        return case_ranks(self.folder)
+    def tested(self) -> pl.DataFrame:
+        """Return what it did on every test case: ``user``, ``target``, ``rank``, ``items``.
+
+        The lists of items are missing from runs that were measured before lists were kept.
+        """
+        return cases_of(self.folder)
 
 
 def finished(folder: Path) -> tuple[Finished, ...]:
     """Return the runs of models that are done, row by row, each row's first seed first.
 
-    Sweeps and variants are left out: their rows are read in the comparison's own report.
+    Sweeps and variants are left out: they are read in the comparison's own report.
 
     Raises
     ------

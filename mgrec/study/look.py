@@ -1,4 +1,4 @@
-"""A look at one finished model: its codes, its lists, what it does without the catalogue."""
+"""A look at one finished model: its codes, what it does without the catalogue, its alignment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mgrec.catalogue import FUSED
 from mgrec.data.features import Codes, Embeddings
@@ -18,7 +17,6 @@ from mgrec.progress import say
 from mgrec.recommender import Recommender
 from mgrec.study.correspondence import Correspondence, correspondence
 from mgrec.study.finished import Finished
-from mgrec.study.overlap import K
 from mgrec.study.retrieval import Aligned, aligned
 
 
@@ -30,12 +28,10 @@ class Look:
     ----------
     run : whose
     codes : by block
-    lists : int64 [cases of the sample, 10]
     """
 
     run: Finished
     codes: Mapping[str, Codes]
-    lists: NDArray[np.int64]
     correspondence: Correspondence | str
     aligned: Aligned | str | None  # None: the recipe does not align
 
@@ -50,27 +46,13 @@ def look(run: Finished, users: int, seed: int) -> Look:
     """
     made = run.load()
     cases = sampled(made, users, seed)
-    say(f"{run.name}: ranking {len(cases):,} test cases")
-    return Look(
-        run,
-        made.catalogue.codes,
-        made.top(cases.history, K),
-        _correspondence(made, cases),
-        _aligned(made, seed),
-    )
+    return Look(run, made.catalogue.codes, _correspondence(made, cases), _aligned(made, seed))
 
 
 def vectors_of(run: Finished, block: str) -> Embeddings | None:
     """Return what the codes of a run's block were made of; None for ready-made codes."""
     vectors = run.load().catalogue.vectors
     return fused(vectors) if block == FUSED else vectors.get(block)
-
-
-def lists_of(run: Finished, users: int, seed: int) -> NDArray[np.int64]:
-    """Return a run's lists alone, int64 [cases, 10]."""
-    made = run.load()
-    say(f"{run.name}, seed {run.seed}: ranking once more, to see what chance changes")
-    return made.top(sampled(made, users, seed).history, K)
 
 
 def sampled(made: Recommender, users: int, seed: int) -> Cases:

@@ -122,17 +122,17 @@ def measured(folder: Path) -> bool:
     return all((folder / name).is_file() for name in there)
 
 
-def case_ranks(folder: Path) -> pl.DataFrame:
-    """Return a run's ``user``, ``target`` and ``rank``, one row a test case, nothing filtered.
+def cases_of(folder: Path) -> pl.DataFrame:
+    """Return what a run did on every test case, one row each, nothing filtered.
 
     Raises
     ------
     ArtifactError
-        If they cannot be read.
+        If it cannot be read.
     """
     file = folder / _RANKS[False]
     try:
-        return pl.read_parquet(file, columns=["user", "target", "rank"])
+        return pl.read_parquet(file)
     except (OSError, pl.exceptions.PolarsError) as error:
         words = " ".join(str(error).split())
         raise ArtifactError(f"{file}: corrupt ({words}): delete its folder") from None

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mgrec.measure.intervals import Interval, Paired, bootstrap, paired, ratio
-
-K = 10
+from mgrec.measure.intervals import Interval, bootstrap, ratio
+from mgrec.study.claims import SHARED
 
 
 @dataclass(frozen=True)
@@ -24,19 +23,20 @@ class Overlap:
     row, other : names of rows
     hits : of the first row's hits among ten, the share that the other hits too
     base : share of all cases that the other hits: what chance alone would give
-    lists : of ten items recommended to a user, the share that the other recommends too
+    lists : of ten items recommended to a user, the share that the other recommends too; None
+        where the lists of one were not kept
     """
 
     row: str
     other: str
     hits: Interval
     base: float
-    lists: Interval
+    lists: Interval | None
 
 
 def hits_of(ranks: NDArray[np.integer]) -> NDArray[np.float64]:
     """Return float64 [..., cases]: 1 where a 0-based rank, -1 for none, is among the first ten."""
-    return ((ranks >= 0) & (ranks < K)).astype(np.float64)
+    return ((ranks >= 0) & (ranks < SHARED)).astype(np.float64)
 
 
 def shared(
@@ -47,26 +47,7 @@ def shared(
     return ratio((ours * theirs).mean(0), ours.mean(0))
 
 
-def listed(a: NDArray[np.integer], b: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Return float64 [cases]: which share of each list of `a` also stands in that of `b`.
-
-    Parameters
-    ----------
-    a, b : int [cases, k]
-        Items, each once, -1 behind the last.
-    """
-    same = (a[:, :, None] == b[:, None, :]) & (a >= 0)[:, :, None]
-    return same.any(2).sum(1) / np.maximum((a >= 0).sum(1), 1)
-
-
 def mean(values: NDArray[np.float64]) -> Interval:
     """Return the mean over users with its interval; values are float64 [users]."""
     [found] = bootstrap(values[:, None])
     return found
-
-
-def closer(
-    lists: NDArray[np.integer], one: NDArray[np.integer], other: NDArray[np.integer]
-) -> Paired:
-    """Test whether lists share more with one row than with another, user by user."""
-    return paired(listed(lists, one), listed(lists, other))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +12,12 @@ from numpy.typing import NDArray
 from mgrec.catalogue import FUSED
 from mgrec.data.features import Codes
 from mgrec.measure.information import adjusted_mutual_information
-from mgrec.measure.intervals import Paired
-from mgrec.study import overlap
+from mgrec.measure.intervals import Paired, paired
+from mgrec.study.claims import agreement
 from mgrec.study.dominance import Dominance, dominance
 from mgrec.study.finished import Finished
 from mgrec.study.look import Look
-from mgrec.study.overlap import Overlap
+from mgrec.study.overlap import Overlap, hits_of, mean, shared
 
 
 def dominances_of(
@@ -72,41 +74,90 @@ def donor(runs: Iterable[Finished], early: Finished, modality: str) -> Finished 
 
 def overlaps_of(
     rows: Mapping[str, list[Finished]],
-    looks: Mapping[str, Look],
-    again: Mapping[str, NDArray[np.int64]],
 ) -> tuple[tuple[Overlap, ...], dict[str, tuple[str, str, Paired]]]:
-    """Compare every row with those of one modality of its family, and with its own next seed."""
-    hits = {name: hits_by_seed(several) for name, several in rows.items()}
+    """Compare every row with those of one modality of its family, and with its own next seed.
+
+    Returns
+    -------
+    overlaps : of all pairs
+    closer : row of a fusion -> (one row, other row, test whose lists it shares more of)
+    """
+    made = {name: Predictions.of(several) for name, several in rows.items()}
     found, closer = [], {}
     for name, several in rows.items():
-        recipe, lists = several[0].recipe, looks[name].lists
+        recipe, ours = several[0].recipe, made[name]
         alone = [
             other
             for other, theirs in rows.items()
             if other != name
             and theirs[0].recipe.ids.fusion == "unimodal"
             and theirs[0].recipe.model.family == recipe.model.family
+            and ours.hits.keys() & made[other].hits.keys()
         ]
-        for other in alone:
-            seeds = sorted(hits[name].keys() & hits[other].keys())
-            if not seeds:
-                continue
-            ours, theirs = (np.stack([hits[row][s] for s in seeds]) for row in (name, other))
-            share = overlap.mean(overlap.listed(lists, looks[other].lists))
-            found.append(
-                Overlap(name, other, overlap.shared(ours, theirs), float(theirs.mean()), share)
-            )
-        if name in again:
-            ours = np.stack(list(hits[name].values()))
-            share = overlap.mean(overlap.listed(lists, again[name]))
-            of_hits = overlap.shared(ours, np.roll(ours, 1, axis=0))
-            found.append(Overlap(name, name, of_hits, float(ours.mean()), share))
+        found += [overlap_of(name, other, ours, made[other]) for other in alone]
+        if len(several) > 1:
+            found.append(overlap_of(name, name, ours, ours.rolled()))
         if len(alone) == 2 and recipe.ids.fusion != "unimodal":
-            first, second = (looks[row].lists for row in alone)
-            closer[name] = (alone[0], alone[1], overlap.closer(lists, first, second))
+            one, other = (ours.alike(made[row]) for row in alone)
+            if one is not None and other is not None:
+                closer[name] = (alone[0], alone[1], paired(one, other))
     return tuple(found), closer
 
 
-def hits_by_seed(runs: Sequence[Finished]) -> dict[int, NDArray[np.float64]]:
-    """Return which test cases each seed of a row hits among ten, float64 [cases]."""
-    return {run.seed: overlap.hits_of(run.ranks()["rank"].to_numpy()) for run in runs}
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a row did on the test cases, seed by seed.
+
+    Attributes
+    ----------
+    hits : float64 [cases], whether the target is among ten
+    lists : int [cases, k], where they were kept
+    """
+
+    hits: Mapping[int, NDArray[np.float64]]
+    lists: Mapping[int, NDArray[np.integer]]
+
+    @classmethod
+    def of(cls, runs: Sequence[Finished]) -> Predictions:
+        """Read what runs of one row left."""
+        frames = {run.seed: run.tested() for run in runs}
+        return cls(
+            {seed: hits_of(frame["rank"].to_numpy()) for seed, frame in frames.items()},
+            {s: frame["items"].to_numpy() for s, frame in frames.items() if "items" in frame},
+        )
+
+    def rolled(self) -> Predictions:
+        """Return the same with every seed's results in the place of the seed's before it."""
+        return Predictions(_rolled(self.hits), _rolled(self.lists))
+
+    def alike(self, other: Predictions) -> NDArray[np.float64] | None:
+        """Return float64 [cases]: the share of lists that the other has too, mean over seeds."""
+        seeds = sorted(self.lists.keys() & other.lists.keys())
+        if not seeds:
+            return None
+        shares = [agreement(self.lists[seed], other.lists[seed]) for seed in seeds]
+        return np.asarray(np.mean(shares, axis=0))
+
+
+Array = TypeVar("Array", bound=NDArray[Any])
+
+
+def _rolled(by_seed: Mapping[int, Array]) -> dict[int, Array]:
+    seeds = list(by_seed)
+    if len(seeds) < 2:
+        return {}
+    return {seed: by_seed[after] for seed, after in zip(seeds, seeds[1:] + seeds[:1], strict=True)}
+
+
+def overlap_of(row: str, other: str, ours: Predictions, theirs: Predictions) -> Overlap:
+    """Compare two rows over the seeds that both have."""
+    seeds = sorted(ours.hits.keys() & theirs.hits.keys())
+    mine, others = (np.stack([of.hits[s] for s in seeds]) for of in (ours, theirs))
+    alike = ours.alike(theirs)
+    return Overlap(
+        row,
+        other,
+        shared(mine, others),
+        float(others.mean()),
+        None if alike is None else mean(alike),
+    )

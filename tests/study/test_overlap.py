@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mgrec.study.overlap import closer, hits_of, listed, shared
+from mgrec.study.overlap import hits_of, shared
+from mgrec.study.relations import Predictions, overlap_of
 
 
 def test_a_hit_is_among_the_first_ten():
@@ -25,19 +26,22 @@ def test_seeds_are_compared_each_with_its_own():
     assert shared(ours, theirs).value == pytest.approx(2 / 3)
 
 
-def test_lists_share_items_wherever_they_stand_and_ends_are_no_items():
-    a = np.array([[1, 2, 3, 4], [5, 6, -1, -1], [-1, -1, -1, -1]])
-    b = np.array([[4, 3, 9, 9], [6, -1, -1, -1], [1, -1, -1, -1]])
-    assert listed(a, b).tolist() == [0.5, 0.5, 0]
-    assert listed(a, a).tolist() == [1, 1, 0]
+def predicted(lists):
+    hits = {seed: np.ones(len(rows)) for seed, rows in enumerate(lists)}
+    return Predictions(hits, dict(enumerate(lists)))
 
 
-def test_lists_copied_from_one_row_are_closer_to_it():
-    rng = np.random.default_rng(0)
-    text = rng.permuted(np.tile(np.arange(50), (80, 1)), axis=1)[:, :10]
-    image = rng.permuted(np.tile(np.arange(50), (80, 1)), axis=1)[:, :10]
-    mixed = np.concatenate([text[:, :8], image[:, :2] + 100], axis=1)
-    test = closer(mixed, text, image)
-    assert test.difference.low > 0.5
-    assert test.p < 0.01
-    assert closer(mixed, image, text).difference.value == -test.difference.value
+def test_a_row_is_compared_with_itself_under_its_next_seed():
+    first, second = (np.arange(10)[None] + start for start in (0, 5))
+    ours = predicted([first, second])
+    found = overlap_of("late", "late", ours, ours.rolled())
+    assert found.lists.value == 0.5
+    assert overlap_of("late", "late", ours, ours).lists.value == 1
+
+
+def test_only_seeds_of_both_count_and_lists_that_were_not_kept_are_no_figure():
+    first, second = (np.arange(10)[None] + start for start in (0, 5))
+    found = overlap_of("late", "text", predicted([first, second]), predicted([first]))
+    assert found.lists.value == 1
+    bare = Predictions({0: np.ones(1)}, {})
+    assert overlap_of("late", "text", predicted([first]), bare).lists is None

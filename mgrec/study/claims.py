@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mgrec.measure.intervals import Interval, holm, paired, ratio
 from mgrec.measure.metrics import metric
 from mgrec.study.members import HEADLINE, LEVEL, Member
-from mgrec.study.overlap import K, listed
+from mgrec.study.outcomes import Outcome
 from mgrec.study.studies import (
     EARLY,
     IMAGE,
@@ -32,7 +32,8 @@ Rows = Mapping[Variant, Member]
 Users = NDArray[np.float64]
 
 PROMISED = 0.20  # the paper: "over 20%" above the better single modality
-OVERLAP = f"overlap of the first {K}"
+SHARED = 10  # items of a list that an overlap is counted in
+OVERLAP = f"overlap of the first {SHARED}"
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,18 @@ def judge(
     )
 
 
+def agreement(one: NDArray[np.integer], other: NDArray[np.integer]) -> Users:
+    """Return float64 [cases]: which part of two lists' first items they share.
+
+    Parameters
+    ----------
+    one, other : int [cases, k], item indices, -1 behind the last; no item twice in a row
+    """
+    a, b = one[:, :SHARED], other[:, :SHARED]
+    same = (a[:, :, None] == b[:, None, :]) & (a >= 0)[:, :, None]
+    return same.any(2).sum(1) / SHARED
+
+
 def _compared(
     claim: Claim, rows: Rows, lacking: Mapping[Variant, str], part: NDArray[np.bool_] | None = None
 ) -> Verdict:
@@ -176,7 +189,7 @@ def _followed(rows: Rows, lacking: Mapping[Variant, str]) -> Verdict:
         why = "their lists were not kept" if seeds else "the rows have no seed in common"
         return Verdict(DOMINANCE, named, measure=OVERLAP, note=why)
     with_text, with_image = (
-        np.mean([listed(_lists(early, seed), _lists(other, seed)) for seed in kept], axis=0)
+        np.mean([agreement(*(_lists(m, seed) for m in (early, other))) for seed in kept], axis=0)
         for other in (text, image)
     )
     note = f"{with_text.mean():.3f} with {text.name}, {with_image.mean():.3f} with {image.name}"
@@ -246,4 +259,5 @@ def _users(member: Member, seeds: Sequence[int | None]) -> Users:
 
 
 def _lists(member: Member, seed: int | None) -> NDArray[np.int32]:
-    return member.outcomes[seed].lists[False][:, :K]
+    outcome: Outcome = member.outcomes[seed]
+    return outcome.lists[False]

@@ -5,7 +5,7 @@ import pytest
 
 from mgrec.measure.intervals import Interval, holm, paired
 from mgrec.measure.metrics import metric
-from mgrec.study.claims import CLAIMS, DOMINANCE, judge
+from mgrec.study.claims import CLAIMS, DOMINANCE, SHARED, agreement, judge
 from mgrec.study.claims_page import judged
 from mgrec.study.members import Member
 from mgrec.study.outcomes import Cost, Outcome
@@ -150,10 +150,13 @@ def test_early_fusion_needs_lists_to_be_judged():
     assert (found.answer, found.note) == ("not tested", "their lists were not kept")
 
 
-def test_only_the_first_ten_of_a_list_count_for_early_fusion():
-    swapped = {**PLANTED, EARLY: member("early", hits(60), lists=lists(7, 1)[:, ::-1])}
-    found = verdicts(swapped)[DOMINANCE]
-    assert found.difference.value < 0.1  # what it shares with the text stands at the end
+def test_agreement_is_the_shared_part_of_the_first_ten():
+    one = np.array([[3, 5, 7, *range(50, 67)], [1, 2, -1, *[-1] * 17]])
+    other = np.array([[7, 3, 9, *range(70, 87)], [2, 1, -1, *[-1] * 17]])
+    assert agreement(one, other).tolist() == [2 / SHARED, 2 / SHARED]  # the end of a list is none
+    assert agreement(one, one).tolist() == [1.0, 2 / SHARED]
+    late = np.where(np.arange(20) < 10, -2 - np.arange(20), one[0][::-1])  # beyond the tenth place
+    assert agreement(late[None], one[:1]).tolist() == [0.0]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from mgrec.ids.semantic_ids import PAD, SemanticIds
 from mgrec.ids.trie import Trie
 from mgrec.model.decoder import Context, TokenDecoder
 from mgrec.model.experts import Experts
-from mgrec.model.histories import ItemHistory, TokenHistory, VectorReader
+from mgrec.model.histories import ItemHistory, TokenHistory
 from mgrec.model.transformer import exact_product
 from mgrec.recipe import ModelConfig
 
@@ -31,6 +31,7 @@ class Generator(nn.Module):
     """
 
     token_table: Tensor
+    repeat: Tensor
 
     def __init__(
         self,
@@ -41,7 +42,7 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         paper = config.family == "paper"
-        if paper and config.experts:
+        if paper and config.experts.views:
             raise RecipeError("model.experts: only for family 'default', found family 'paper'")
         self.config, self.ids = config, ids
         self.trie = Trie.of(ids) if trie is None else trie
@@ -55,7 +56,6 @@ class Generator(nn.Module):
             self.outputs = nn.Embedding(ids.vocabulary, config.dim)
         self.scale = config.dim**-0.5
         tables = {name: torch.from_numpy(e.vectors) for name, e in vectors.items()}
-        present = {name: torch.from_numpy(e.present) for name, e in vectors.items()}
         self._tables = [] if paper or not config.history_embeddings else list(tables)
         for name in self._tables:
             self.register_buffer(f"vectors_{name}", tables[name], persistent=False)
@@ -68,10 +68,9 @@ class Generator(nn.Module):
             )
         self.decoder = TokenDecoder(config, len(ids.target), cross=paper, t5=paper)
         self.experts: Experts | None = None
-        if isinstance(self.history, ItemHistory) and config.experts:
-            readers = cast(Mapping[str, VectorReader], self.history.readers)
-            known = {name: (tables[name], present[name]) for name in self._tables}
-            self.experts = Experts(config, ids, self.tokens, dict(readers.items()), known)
+        if config.experts.views:
+            self.experts = Experts(config, ids, vectors)
+        self.register_buffer("repeat", torch.zeros(()))  # see search.repeats
 
     @property
     def head(self) -> Tensor:
@@ -94,7 +93,8 @@ class Generator(nn.Module):
         items = _recent(items, self.config.history)
         ids, vectors = self.content(items)
         context: Context = self.history(ids, vectors, (items >= 0).sum(1))
-        return context
+        views = None if self.experts is None else self.experts.states(items)
+        return replace(context, views=views, seen=items)
 
     def states(self, items: Tensor) -> Tensor:
         """Return [rows, n, dim]: the state after every item (default family only)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -13,6 +15,7 @@ from mgrec.model.generator import Generator
 def score_items(model: Generator, context: Context, items: Tensor, rows: int = 16384) -> Tensor:
     """Return float32 [users, n]: the log-probability of each user's items, int64 [users, n]."""
     users, n = items.shape
+    context = replace(context, views=None, seen=None)  # not to be copied for every item
     owner = torch.arange(users, device=items.device).repeat_interleave(n)
     flat = items.flatten()
     parts = [

@@ -1,4 +1,4 @@
-"""Ranking: the best allowed items of a history, by generated and experts' scores together."""
+"""Ranking: the best allowed items of a history, by all that the model has to say of them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from mgrec.model.decoder import Context
 from mgrec.model.generator import Generator
 from mgrec.search.beam import beam_search
 from mgrec.search.exact import score_items
+from mgrec.search.repeats import Repeats
 
 
 @torch.inference_mode()
@@ -18,9 +19,11 @@ def rank(
 ) -> tuple[Tensor, Tensor]:
     """Return the k best items of each context.
 
-    Without experts this is the beam search. With them, the candidates are the beam's items and as
-    many of the experts' best; every candidate gets both scores exactly, and their weighted sum
-    (a product of experts, not normalised) ranks them.
+    Without experts and repeat score this is the beam search. A repeat score takes the history's
+    items out of the search and scores them one by one, so that all are ranked by what they are
+    worth with it. With experts the candidates are those and as many of the experts' best; every
+    candidate gets both scores exactly, and their weighted sum (a product of experts, not
+    normalised) ranks them.
 
     Returns
     -------
@@ -28,9 +31,20 @@ def rank(
     scores : float32 [users, k], -inf behind the last
     """
     beams = max(beams, k)
-    items, scores = beam_search(model, context, beams, allow)
+    repeats = Repeats.of(model, context) if model.config.repeat else None
+    fresh = allow
+    if repeats is not None:
+        fresh = (Filter.of(model.trie) if allow is None else allow).without(repeats.items)
+    items, scores = beam_search(model, context, beams, fresh)
     if model.experts is not None:
-        items, scores = _with_experts(model, context, items, scores, beams, allow)
+        items, scores = _with_experts_best(model, context, items, scores, beams, fresh)
+    if repeats is not None:
+        again = _allowed(repeats.items, allow)
+        items = torch.cat([items, again], 1)
+        scores = torch.cat([scores - repeats.log_z[:, None], repeats.scores], 1)
+    if model.experts is not None and context.views is not None:
+        scores = scores + model.experts.combined(context.views).gather(1, items.clamp(min=0))
+    items, scores = _sorted(items, scores)
     short = k - items.shape[1]
     if short > 0:
         items = torch.nn.functional.pad(items, (0, short), value=-1)
@@ -38,7 +52,7 @@ def rank(
     return items[:, :k], scores[:, :k]
 
 
-def _with_experts(
+def _with_experts_best(
     model: Generator,
     context: Context,
     items: Tensor,  # int64 [users, found], the beam's
@@ -46,17 +60,32 @@ def _with_experts(
     beams: int,
     allow: Filter | None,
 ) -> tuple[Tensor, Tensor]:
-    assert model.experts is not None
-    dense = model.experts.combined(context.start)  # [users, items]
-    wanted = dense
+    """Add as many of the experts' best, with their generated scores."""
+    assert model.experts is not None and context.views is not None
+    wanted = model.experts.combined(context.views)  # [users, items]
     if allow is not None:
-        wanted = dense.masked_fill(~allow.items(context.rows), float("-inf"))
+        wanted = wanted.masked_fill(~allow.items(context.rows), float("-inf"))
     # What the beam has found is not looked for again.
-    wanted = wanted.scatter(1, items.clamp(min=0), float("-inf"))
+    wanted.scatter_(1, items.clamp(min=0), float("-inf"))
     best, more = wanted.topk(min(beams, wanted.shape[1]), dim=1)
-    generated = score_items(model, context, more).masked_fill(best.isinf(), float("-inf"))
-    both = torch.cat([items.masked_fill(scores.isinf(), -1), more.masked_fill(best.isinf(), -1)], 1)
-    total = torch.cat([scores, generated], 1) + dense.gather(1, both.clamp(min=0))
-    total = total.masked_fill(both < 0, float("-inf"))
-    order = total.argsort(dim=1, descending=True, stable=True)
-    return both.gather(1, order), total.gather(1, order)
+    generated = score_items(model, context, more)
+    more = more.masked_fill(best.isinf(), -1)
+    return torch.cat([items.masked_fill(scores.isinf(), -1), more], 1), torch.cat(
+        [scores, generated], 1
+    )
+
+
+def _allowed(items: Tensor, allow: Filter | None) -> Tensor:
+    """int64 [users, n], -1 for none -> the same without those that the filter does not allow."""
+    if allow is None:
+        return items
+    allowed = allow.items(len(items)).gather(1, items.clamp(min=0))
+    return items.masked_fill(~allowed, -1)
+
+
+def _sorted(items: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Put the best first, equal ones as they stand, and -1 with -inf behind."""
+    scores = scores.masked_fill(items < 0, float("-inf"))
+    order = scores.argsort(dim=1, descending=True, stable=True)
+    items, scores = items.gather(1, order), scores.gather(1, order)
+    return items.masked_fill(scores.isinf(), -1), scores

@@ -12,7 +12,8 @@ from benchmarks.figure import Figure, bounded
 from benchmarks.index import skewed_codes
 from benchmarks.timing import medians, seconds
 from mgrec.data.features import Codes
-from mgrec.ids.filters import Filter, Kept
+from mgrec.ids.filters import Filter
+from mgrec.ids.kept import Kept
 from mgrec.ids.semantic_ids import build
 from mgrec.model.decoder import Context
 from mgrec.model.generator import Generator

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.figure import Figure, bounded, faster
 from benchmarks.timing import medians, seconds
 from mgrec.artifact import Contents, read, write
-from mgrec.ids.filters import Kept
+from mgrec.ids.kept import Kept
 from mgrec.ids.trie import Trie
 from mgrec.recipe import Recipe
 

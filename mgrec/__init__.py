@@ -14,8 +14,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from mgrec.data.dataset import Dataset
 from mgrec.recipe import Recipe
 from mgrec.recommender import Recommender
+from mgrec.requests import Request
 
 __version__ = "0.1.0"
-__all__ = ["Dataset", "Recipe", "Recommender", "load"]
+__all__ = ["Dataset", "Recipe", "Recommender", "Request", "load"]
 
 load = Recommender.load

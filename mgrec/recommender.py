@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from mgrec import artifact
-from mgrec.answers import Recommendation, Recommendations
+from mgrec.answering import answer, question
+from mgrec.answers import Recommendations
 from mgrec.catalogue import Catalogue, build_catalogue
 from mgrec.data.dataset import Dataset
 from mgrec.data.sequences import Sequences
@@ -24,12 +26,15 @@ from mgrec.fitting import Checkpoints, fit_model, refit_model
 from mgrec.ids.filters import Filter
 from mgrec.measure.evaluation import Evaluation, measure
 from mgrec.model.generator import Generator
+from mgrec.popularity import Popularity
 from mgrec.progress import bar, say
 from mgrec.recipe import Recipe
+from mgrec.requests import ItemId, Request
 from mgrec.search.ranking import Plan, plan, top
+from mgrec.selection import Selection, selections
 from mgrec.users import Users, users_of
+from mgrec.variety import attributes
 
-ItemId = int | str
 CHUNK = 4096  # users ranked between two writes
 
 
@@ -142,13 +147,15 @@ class Recommender:
 
     def recommend(
         self,
-        history: Sequence[ItemId] | None = None,
+        history: Iterable[ItemId] | None = None,
         *,
         user: ItemId | None = None,
         k: int = 10,
         only: Iterable[ItemId] | None = None,
         exclude: Iterable[ItemId] = (),
         exclude_seen: bool = False,
+        where: str | None = None,
+        max_per: Mapping[str, int] | None = None,
     ) -> Recommendations:
         """Recommend items to a known user, or to anybody with a history.
 
@@ -160,42 +167,39 @@ class Recommender:
         only : the items allowed; None allows all
         exclude : items not allowed
         exclude_seen : leave out what is in the history
+        where : a condition on attributes, such as ``price < 20 and category in ["toys"]``
+        max_per : at most so many answers of one value, such as ``{"category": 2}``
 
         Raises
         ------
         RequestError
-            If k is below 1, or there is not exactly one of history and user.
+            If k is below 1, there is not exactly one of history and user, or the condition cannot
+            be read.
         """
-        _check_k(k)
-        if isinstance(history, str):
-            raise RequestError(f"history: expected a list of item ids, found the text {history!r}")
-        if (history is None) == (user is None):
-            raise RequestError("recommend: expected either a history or a user, and not both")
-        row, reason = self._history(history, user)
-        keep = self._allowed(only, exclude)
-        if exclude_seen and len(row):
-            keep[row] = False
-        wanted = min(k, int(keep.sum()))
-        if not wanted:
-            return Recommendations((), len(row), "no item of the catalogue is allowed")
-        if not len(row):
-            return self._popular(k, keep, reason)
-        allow = None
-        if only is not None:
-            allow = Filter.of(self.model.trie, torch.from_numpy(keep))
-        elif not keep.all():  # a few are sought by name; counting along the leaves takes longer
-            allow = Filter.of(
-                self.model.trie, exclude=torch.from_numpy(np.flatnonzero(~keep))[None]
-            )
-        found, scores = top(
-            self.model,
-            Sequences.of([row]),
-            wanted,
-            self._beams(wanted),
-            self.recipe.search,
-            lambda rows: allow,
+        request = Request(
+            history, user, k, only, exclude, exclude_seen, where, {} if max_per is None else max_per
         )
-        return Recommendations(self._named(found[0], scores[0]), len(row), reason)
+        return self.recommend_many([request])[0]
+
+    def recommend_many(self, requests: Sequence[Request]) -> list[Recommendations]:
+        """Answer several requests in one search; each is answered as it would be alone.
+
+        Raises
+        ------
+        RequestError
+            If one of them does not fit the catalogue; `check` tells which.
+        """
+        return answer(self, requests)
+
+    def check(self, request: Request) -> None:
+        """Refuse a request that does not fit the catalogue, without searching.
+
+        Raises
+        ------
+        RequestError
+            In one line.
+        """
+        question(self, request)
 
     def top(self, history: Sequences, k: int, exclude_seen: bool = False) -> NDArray[np.int64]:
         """Return the items of `rank` alone, as every ranker does; int64 [rows, k]."""
@@ -345,63 +349,24 @@ class Recommender:
                 unseen if exclude_seen else lambda rows: None,
             )
             items[known, :wanted], scores[known, :wanted] = found
-        popular, logs = self._popularity()
         empty = np.flatnonzero(history.lengths == 0)
-        items[empty, :wanted], scores[empty, :wanted] = popular[:wanted], logs[:wanted]
+        items[empty, :wanted], scores[empty, :wanted] = self.popularity.best(wanted)
         return items, scores
 
-    def _popularity(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return all items, most popular first, and the logarithms of their smoothed shares."""
-        order = np.argsort(-self.counts, kind="stable")
-        share = (self.counts[order] + 1) / (self.counts.sum() + len(order))
-        return order, np.log(share).astype(np.float32)
+    @cached_property
+    def popularity(self) -> Popularity:
+        """How much of the log each item has."""
+        return Popularity.of(self.counts)
 
-    def _popular(self, k: int, keep: NDArray[np.bool_], reason: str) -> Recommendations:
-        order, logs = self._popularity()
-        allowed = keep[order]
-        return Recommendations(self._named(order[allowed][:k], logs[allowed][:k]), 0, reason)
+    @cached_property
+    def select(self) -> Callable[[str], Selection]:
+        """What selects items by a condition on their attributes."""
+        return selections(self.catalogue.items, self.model.trie)
 
-    def _history(
-        self, history: Sequence[ItemId] | None, user: ItemId | None
-    ) -> tuple[NDArray[np.int64], str]:
-        """Return known item indices, oldest first, and how the answer will be found, in words."""
-        if history is None:
-            row = self.users.row(user)
-            if row is None:
-                return np.empty(0, np.int64), f"user {user!r} is unknown: popular items"
-            found = self.users.log[row].astype(np.int64)
-            if not len(found):
-                return found, f"no item of user {user!r} is in the catalogue: popular items"
-            return found, "generated from the user's log"
-        found = self.catalogue.index_of(history)
-        known = found[found >= 0]
-        if not len(history):
-            return known, "the history is empty: popular items"
-        if not len(known):
-            return known, "no item of the history is in the catalogue: popular items"
-        missing = len(found) - len(known)
-        passed = f"; {missing} unknown items of it passed over" if missing else ""
-        return known, f"generated from the history{passed}"
-
-    def _allowed(
-        self, only: Iterable[ItemId] | None, exclude: Iterable[ItemId]
-    ) -> NDArray[np.bool_]:
-        """Return bool [items]; ids that the catalogue does not know allow and exclude nothing."""
-        keep = np.full(self.catalogue.n_items, only is None)
-        if only is not None:
-            found = self.catalogue.index_of(list(only))
-            keep[found[found >= 0]] = True
-        found = self.catalogue.index_of(list(exclude))
-        keep[found[found >= 0]] = False
-        return keep
-
-    def _named(
-        self, items: NDArray[np.int64], scores: NDArray[np.float32]
-    ) -> tuple[Recommendation, ...]:
-        real = items >= 0
-        ids = self.catalogue.items["item_id"].gather(items[real]).to_list()
-        named = zip(ids, scores[real].tolist(), strict=True)
-        return tuple(Recommendation(item, score) for item, score in named)
+    @cached_property
+    def values(self) -> Callable[[str], Sequences]:
+        """What numbers every item's values of a named attribute."""
+        return attributes(self.catalogue.items)
 
 
 def _check_k(k: int) -> None:

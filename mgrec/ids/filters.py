@@ -2,54 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from mgrec.ids.kept import Apart, Kept
 from mgrec.ids.trie import Trie
-
-
-@dataclass(frozen=True, eq=False)
-class Kept:
-    """The items that everybody may have, such as those with an attribute, along the trie's leaves.
-
-    It takes a pass over the catalogue to make, and serves any number of requests after that.
-
-    Attributes
-    ----------
-    before : int32 [items + 1], how many kept items stand before a leaf
-    """
-
-    trie: Trie
-    before: Tensor
-    _nodes: dict[int, Tensor] = field(default_factory=dict, repr=False)
-
-    @classmethod
-    def of(cls, trie: Trie, keep: Tensor) -> Kept:
-        """Count along the leaves what bool [items] keeps."""
-        before = torch.zeros(trie.n_items + 1, dtype=torch.int32, device=keep.device)
-        before[1:] = keep.index_select(0, trie.item_of_leaf)
-        return cls(trie, before.cumsum_(0))
-
-    @cached_property
-    def shared(self) -> Tensor:
-        """uint8 [kept + 1]: how many codes a kept leaf shares with the kept leaf before."""
-        shared = torch.full((int(self.before[-1]) + 1,), 255, dtype=torch.uint8)
-        return shared.scatter_reduce(0, self.before.long(), self.trie.shared, "amin")
-
-    def counts(self, low: Tensor, high: Tensor) -> Tensor:
-        """Return int32 [...]: how many of the leaves ``low .. high``, int64 [...], are kept."""
-        return self.before[high] - self.before[low]
-
-    def nodes(self, level: int) -> Tensor:
-        """Return bool [nodes]: which of a level have a kept item under them."""
-        if level not in self._nodes:
-            first = self.trie.levels[level].firsts
-            before = self.before if first is None else self.before.index_select(0, first)
-            self._nodes[level] = before[1:] > before[:-1]
-        return self._nodes[level]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,27 +19,38 @@ class Filter:
 
     Attributes
     ----------
-    kept : what everybody may have; None keeps all
+    kept : what everybody may have, or each user; None keeps all
     excluded : int32 [users, most] or None
         Each user's further excluded leaves, in ascending order, padded with the number of items.
     """
 
     trie: Trie
-    kept: Kept | None = None
+    kept: Kept | Apart | None = None
     excluded: Tensor | None = None
 
     @classmethod
     def of(
-        cls, trie: Trie, keep: Tensor | Kept | None = None, exclude: Tensor | None = None
+        cls,
+        trie: Trie,
+        keep: Tensor | Kept | Sequence[Kept] | None = None,
+        exclude: Tensor | None = None,
     ) -> Filter:
         """Build a filter.
 
         Parameters
         ----------
-        keep : bool [items], the items allowed for every user, or what was made of it; None: all
+        keep : bool [items], the items allowed for every user, or what was made of it, or one such
+            for each user; None: all
         exclude : int64 [users, most] or None, further items not allowed, a row a user, -1 for none
         """
-        kept = Kept.of(trie, keep) if isinstance(keep, Tensor) else keep
+        kept: Kept | Apart | None
+        if isinstance(keep, Tensor):
+            kept = Kept.of(trie, keep)
+        elif isinstance(keep, Kept) or keep is None:
+            kept = keep
+        else:
+            apart = Apart.of(keep)
+            kept = apart.masks[0] if len(apart.masks) == 1 else apart
         if exclude is None or not exclude.numel():
             return cls(trie, kept)
         wanted = exclude >= 0
@@ -98,9 +70,9 @@ class Filter:
         pad = self.excluded == self.trie.n_items
         if self.kept is None:
             place, shared = self.excluded, self.trie.shared
+            left, right = shared[place], shared[(place + 1).clamp(max=len(shared) - 1)]
         else:  # as if the kept leaves were all
-            place, shared = self.kept.before[self.excluded], self.kept.shared
-        left, right = shared[place], shared[(place + 1).clamp(max=len(shared) - 1)]
+            place, left, right = self.kept.beside(self.excluded)
         follows = torch.zeros_like(pad)
         follows[:, 1:] = (place[:, 1:] == place[:, :-1] + 1) & ~pad[:, 1:]
         if bool(follows.any()):  # what stands beside it is excluded too: look beyond
@@ -111,9 +83,8 @@ class Filter:
 
     def select(self, users: Tensor) -> Filter:
         """Return the filter of some of the users, in the order named."""
-        if self.excluded is None:
-            return self
-        return Filter(self.trie, self.kept, self.excluded[users])
+        kept = None if self.kept is None else self.kept.select(users)
+        return Filter(self.trie, kept, None if self.excluded is None else self.excluded[users])
 
     def counts(self, level: int, nodes: Tensor) -> Tensor:
         """Return int64 [users, m]: allowed items under ``nodes`` [users, m] of a level."""
@@ -134,7 +105,7 @@ class Filter:
         users : int64 [rows], whose exclusions hold in a row
         """
         if self.kept is not None:
-            real = real & self.kept.nodes(level)[nodes]
+            real = real & self.kept.under(level, nodes, users)
         if self.excluded is None or not nodes.numel():
             return real
         user, place = (self.emptied == level).nonzero(as_tuple=True)
@@ -157,7 +128,8 @@ class Filter:
         n = self.trie.n_items
         allowed = torch.ones(users, n + 1, dtype=torch.bool)
         if self.kept is not None:
-            allowed[:, :-1] &= self.kept.nodes(self.trie.depth - 1)
+            leaves, whose = torch.arange(n).expand(users, -1), torch.arange(users)
+            allowed[:, :-1] &= self.kept.under(self.trie.depth - 1, leaves, whose)
         if self.excluded is not None:
             allowed.scatter_(1, self.excluded.long(), False)
         return allowed[:, self.trie.leaf_of_item.long()]

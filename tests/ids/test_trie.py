@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mgrec.ids.filters import Filter, Kept
+from mgrec.ids.filters import Filter
+from mgrec.ids.kept import Kept
 from mgrec.ids.trie import Trie
 
 

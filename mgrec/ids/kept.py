@@ -1,0 +1,128 @@
+"""Kept items: which items may come out, counted along a trie's leaves so that any node can ask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from mgrec.ids.trie import Trie
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """The items that everybody may have, such as those with an attribute, along the trie's leaves.
+
+    It takes a pass over the catalogue to make, and serves any number of requests after that.
+
+    Attributes
+    ----------
+    before : int32 [items + 1], how many kept items stand before a leaf
+    """
+
+    trie: Trie
+    before: Tensor
+    _nodes: dict[int, Tensor] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, trie: Trie, keep: Tensor) -> Kept:
+        """Count along the leaves what bool [items] keeps."""
+        before = torch.zeros(trie.n_items + 1, dtype=torch.int32, device=keep.device)
+        before[1:] = keep.index_select(0, trie.item_of_leaf)
+        return cls(trie, before.cumsum_(0))
+
+    @property
+    def n_items(self) -> int:
+        """How many are kept."""
+        return int(self.before[-1])
+
+    @cached_property
+    def shared(self) -> Tensor:
+        """uint8 [kept + 1]: how many codes a kept leaf shares with the kept leaf before."""
+        shared = torch.full((self.n_items + 1,), 255, dtype=torch.uint8)
+        return shared.scatter_reduce(0, self.before.long(), self.trie.shared, "amin")
+
+    def counts(self, low: Tensor, high: Tensor) -> Tensor:
+        """Return int32 [...]: how many of the leaves ``low .. high``, int64 [...], are kept."""
+        return self.before[high] - self.before[low]
+
+    def nodes(self, level: int) -> Tensor:
+        """Return bool [nodes]: which of a level have a kept item under them."""
+        if level not in self._nodes:
+            first = self.trie.levels[level].firsts
+            before = self.before if first is None else self.before.index_select(0, first)
+            self._nodes[level] = before[1:] > before[:-1]
+        return self._nodes[level]
+
+    def under(self, level: int, nodes: Tensor, users: Tensor) -> Tensor:
+        """Return bool [rows, m]: which nodes, int64 [rows, m], have one; the same for all users."""
+        return self.nodes(level)[nodes]
+
+    def beside(self, leaves: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return of kept leaves, int32 [users, m]: their places among the kept ones, and how many
+        codes they share with the kept one before and with the one behind, uint8 [users, m]."""
+        place = self.before[leaves]
+        return place, self.shared[place], self.shared[(place + 1).clamp(max=len(self.shared) - 1)]
+
+    def select(self, users: Tensor) -> Kept:
+        """Return what some of the users may have: the same."""
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class Apart:
+    """Items that each user of a batch may have, as not all may have the same.
+
+    Attributes
+    ----------
+    masks : the different ones, each once
+    which : int64 [users], whose is which
+    """
+
+    masks: tuple[Kept, ...]
+    which: Tensor
+    _nodes: dict[int, Tensor] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, kept: Sequence[Kept]) -> Apart:
+        """Put together one a user; the same object counts as the same items."""
+        masks = {id(one): one for one in kept}
+        place = {name: number for number, name in enumerate(masks)}
+        which = torch.tensor([place[id(one)] for one in kept])
+        return cls(tuple(masks.values()), which)
+
+    def counts(self, low: Tensor, high: Tensor) -> Tensor:
+        """Return int32 [users, m]: how many of the leaves ``low .. high`` each user may have."""
+        found = torch.empty(low.shape, dtype=torch.int32, device=low.device)
+        for rows, kept in self._groups():
+            found[rows] = kept.counts(low[rows], high[rows])
+        return found
+
+    def under(self, level: int, nodes: Tensor, users: Tensor) -> Tensor:
+        """Return bool [rows, m]: which nodes, int64 [rows, m], have an item for the row's user."""
+        if level not in self._nodes:  # all masks in one row, as one look-up costs the least
+            self._nodes[level] = torch.cat([kept.nodes(level) for kept in self.masks])
+        table = self._nodes[level]
+        shift = self.which[users] * (len(table) // len(self.masks))
+        return table[nodes + shift[:, None]]
+
+    def beside(self, leaves: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return places and shared codes as `Kept.beside` does, each user's among its own."""
+        place = torch.empty_like(leaves)
+        left, right = (torch.empty_like(leaves, dtype=torch.uint8) for _ in range(2))
+        for rows, kept in self._groups():
+            place[rows], left[rows], right[rows] = kept.beside(leaves[rows])
+        return place, left, right
+
+    def select(self, users: Tensor) -> Apart:
+        """Return what some of the users may have, in the order named."""
+        return Apart(self.masks, self.which[users], self._nodes)
+
+    def _groups(self) -> list[tuple[Tensor, Kept]]:
+        """Return every mask with the users, int64 [n], that it belongs to."""
+        order = self.which.argsort(stable=True)
+        sizes = self.which.bincount(minlength=len(self.masks)).tolist()
+        return list(zip(order.split(sizes), self.masks, strict=True))

@@ -1,0 +1,186 @@
+"""Requests: filters of every kind, alone and together, and variety."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mgrec import Dataset, Recommender, Request
+from mgrec.errors import RequestError
+
+
+@pytest.fixture(scope="module")
+def shop(world, tiny):
+    """A recommender over a catalogue with attributes of several types."""
+    rng = np.random.default_rng(0)
+    tags = [
+        rng.choice(["red", "new", "big"], rng.integers(0, 3), replace=False).tolist()
+        for _ in range(world.n_items)
+    ]
+    look = [None if i % 11 == 0 else f"look {n}" for i, n in enumerate(world.look)]
+    bare = world.embedded()
+    items = world.items.drop("text", "image").with_columns(
+        tags=pl.Series(tags), category=pl.Series(look), topic=pl.Series(world.topic)
+    )
+    data = Dataset.from_frames(items, world.interactions, embeddings=bare.embeddings)
+    return Recommender.fit(data, tiny("late++", "model.experts=[text,image]", "training.epochs=1"))
+
+
+def whole(shop, user):
+    """Return everything, best first: exact, as more beams than items leave nothing out."""
+    return list(shop.recommend(user=user, k=90))
+
+
+CONDITIONS = [
+    "price < 20",
+    'season in ["spring", "summer"] and not tags contains "red"',
+    "topic == 1 or category is null",
+    'category == "look 2" and price >= 15',
+]
+
+
+@pytest.mark.parametrize("where", CONDITIONS)
+def test_a_condition_keeps_the_order_and_the_scores_of_the_whole_catalogue(shop, where):
+    from mgrec.conditions.masks import mask
+
+    ids = shop.catalogue.items["item_id"].to_list()
+    allowed = {ids[row] for row in np.flatnonzero(mask(where, shop.catalogue.items))}
+    assert 0 < len(allowed) < 90
+    for user in shop.users.ids[:5]:
+        wanted = [item for item in whole(shop, user) if item.item_id in allowed][:7]
+        found = shop.recommend(user=user, k=7, where=where)
+        assert found.item_ids == [item.item_id for item in wanted]
+        np.testing.assert_allclose(
+            [item.score for item in found], [item.score for item in wanted], atol=1e-4
+        )
+
+
+@pytest.mark.parametrize("kept", [1, 3, 10])
+@pytest.mark.parametrize("beams", [1, 3, None])
+def test_there_are_k_answers_wherever_k_items_are_allowed(shop, kept, beams):
+    ids = shop.catalogue.items["item_id"].to_list()
+    rng = np.random.default_rng(kept)
+    for user in shop.users.ids[:5]:
+        only = [ids[row] for row in rng.permutation(90)[:kept]]
+        request = Request(user=user, k=10, only=only, beams=beams)
+        [found] = shop.recommend_many([request])
+        wanted = [item.item_id for item in whole(shop, user) if item.item_id in only]
+        assert found.item_ids == wanted
+        listed = ", ".join(f'"{item}"' for item in only)
+        assert shop.recommend(user=user, where=f"item_id in [{listed}]").item_ids == wanted
+
+
+def test_many_excluded_items_leave_the_rest(shop, monkeypatch):
+    ids = shop.catalogue.items["item_id"].to_list()
+    user = shop.users.ids[1]
+    usual = shop.recommend(user=user, k=20, exclude=ids[:60])
+    monkeypatch.setattr("mgrec.answering.BY_NAME", 5)
+    assert shop.recommend(user=user, k=20, exclude=ids[:60]).item_ids == usual.item_ids
+    assert usual.item_ids == [i.item_id for i in whole(shop, user) if i.item_id in ids[60:]][:20]
+
+
+def test_a_batch_of_different_requests_answers_as_each_alone(shop, monkeypatch):
+    ids = shop.catalogue.items["item_id"].to_list()
+    users = shop.users.ids.to_list()
+    requests = [
+        Request(user=users[0]),
+        Request(user=users[1], k=3, where=CONDITIONS[0]),
+        Request(history=ids[3:9], where=CONDITIONS[1], exclude_seen=True),
+        Request(history=ids[3:5], where=CONDITIONS[1], exclude=ids[:20]),
+        Request(user=users[2], only=ids[::2], where=CONDITIONS[0], k=50),
+        Request(user="nobody", where=CONDITIONS[2], k=4),
+        Request(history=[], max_per={"category": 1}),
+        Request(user=users[3], max_per={"category": 2, "tags": 3}, k=9),
+        Request(user=users[4], max_per={"topic": 1}, where=CONDITIONS[0], exclude_seen=True),
+        Request(user=users[5], beams=2, k=2, exclude=ids[40:]),
+        Request(user=users[6], where="price < 0"),
+    ]
+    alone = [shop.recommend_many([request])[0] for request in requests]
+    for masks in (1 << 26, 1):  # all masks in one batch, and one a batch
+        monkeypatch.setattr("mgrec.search.jobs.MASKS", masks)
+        together = shop.recommend_many(requests)
+        for one, other in zip(alone, together, strict=True):
+            assert one.item_ids == other.item_ids
+            assert one.reason == other.reason
+            np.testing.assert_allclose([i.score for i in one], [i.score for i in other], atol=1e-4)
+    assert len(alone[-1]) == 0
+    assert alone[-1].reason == "no item of the catalogue is allowed"
+    assert shop.recommend_many([]) == []
+
+
+def greedy(ranked, values, most, k):
+    """Take the best whose every value has been taken fewer than `most` times."""
+    taken, counts = [], {}
+    for item in ranked:
+        own = values[item.item_id]
+        if len(taken) < k and all(counts.get(value, 0) < most for value in own):
+            taken.append(item.item_id)
+            for value in own:
+                counts[value] = counts.get(value, 0) + 1
+    return taken
+
+
+@pytest.mark.parametrize("beams", [1, 4, 90])
+@pytest.mark.parametrize(("attribute", "most"), [("category", 1), ("tags", 2), ("topic", 5)])
+def test_at_most_so_many_of_a_value_are_taken_greedily(shop, attribute, most, beams):
+    items = shop.catalogue.items
+    rows = zip(items["item_id"], items[attribute].to_list(), strict=True)
+    values = {
+        item: own if isinstance(own, list) else [] if own is None else [own] for item, own in rows
+    }
+    for user in shop.users.ids[:4]:
+        request = Request(user=user, k=20, max_per={attribute: most}, beams=beams)
+        found = shop.recommend_many([request])[0]
+        wanted = greedy(whole(shop, user), values, most, 20)
+        assert len(found) == len(wanted) or beams < 90
+        if beams == 90:
+            assert found.item_ids == wanted
+        counts = pl.Series([v for i in found.item_ids for v in values[i]]).value_counts()
+        assert counts["count"].max() <= most
+        rest = [i for i in whole(shop, user) if i.item_id not in found.item_ids]
+        full = {v for v in values_of(counts) if counts_of(counts, v) == most}
+        if len(found) < 20:  # then nothing more could have been taken
+            assert all(full & set(values[item.item_id]) for item in rest)
+
+
+def values_of(counts):
+    return counts[counts.columns[0]].to_list()
+
+
+def counts_of(counts, value):
+    return counts.row(by_predicate=pl.col(counts.columns[0]) == value)[1]
+
+
+def test_variety_holds_among_popular_items_too(shop):
+    found = shop.recommend(user="nobody", k=30, max_per={"category": 2})
+    look = dict(zip(shop.catalogue.items["item_id"], shop.catalogue.items["category"], strict=True))
+    counted = pl.Series([look[item] for item in found.item_ids]).drop_nulls().value_counts()
+    assert counted["count"].to_list() == [2, 2, 2]
+    assert sum(look[item] is None for item in found.item_ids) == 9  # items without one: no limit
+    assert [i.score for i in found] == sorted((i.score for i in found), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"where": "prize < 3"}, "Did you mean 'price'?"),
+        (
+            {"max_per": {"seasons": 1}},
+            "max_per: unknown attribute 'seasons'. Did you mean 'season'",
+        ),
+        ({"max_per": {"season": 0}}, "max_per: season: expected at least 1, found 0"),
+        ({"max_per": {"season": "2"}}, "expected a whole number, found '2'"),
+        ({"beams": 0}, "beams: expected at least 1"),
+        ({"k": True}, "k: expected a whole number"),
+        ({"k": 2.0}, "k: expected a whole number, found 2.0"),
+        ({"only": "i01"}, "only: expected a list of item ids"),
+    ],
+)
+def test_requests_that_do_not_fit_are_refused_before_any_search(shop, fields, message):
+    with pytest.raises(RequestError, match=message.replace("?", r"\?")):
+        shop.check(Request(user=shop.users.ids[0], **fields))
+
+
+def test_a_condition_is_evaluated_once(shop):
+    first = shop.select("price < 20")
+    assert shop.select("price < 20") is first
+    assert shop.select("price  < 20") is not first

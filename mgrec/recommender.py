@@ -140,7 +140,7 @@ class Recommender:
             )
         if place is not None:
             made.save(place)
-            saves.remove()
+            saves.remove(recipe.model.experts.views)
         return made
 
     # ---------------------------------------------------------------- answering

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import cast
 
 import torch
@@ -35,8 +35,8 @@ class Context:
 
     def select(self, rows: Tensor) -> Context:
         """Return some of the rows, in the order named."""
-        parts = (getattr(self, part.name) for part in fields(self))
-        return Context(*(None if part is None else part[rows] for part in parts))
+        given = {name: part[rows] for name, part in vars(self).items() if part is not None}
+        return Context(**given)
 
     @property
     def rows(self) -> int:

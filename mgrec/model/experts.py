@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mgrec.data.features import Embeddings
+from mgrec.data.sequences import Sequences
 from mgrec.ids.semantic_ids import SemanticIds
 from mgrec.model.histories import CausalStack
 from mgrec.model.views import CodeView, NameView, VectorView
 from mgrec.recipe import ExpertsConfig, ModelConfig
+
+RANKED = 512  # histories scored at once
 
 View = NameView | VectorView | CodeView
 
@@ -46,6 +51,25 @@ class Expert(nn.Module):
     def scores(self, states: Tensor) -> Tensor:
         """Return float32 [rows, items], logits, from states [rows, dim]."""
         return (states @ self.catalogue().T).float()
+
+    @torch.inference_mode()
+    def top(self, history: Sequences, k: int, exclude_seen: bool = False) -> NDArray[np.int64]:
+        """Return int64 [rows, k]: item indices, best first; histories are not empty."""
+        self.eval()
+        out = np.full((len(history), k), -1, np.int64)
+        recent = history.last(self.history)
+        order = np.argsort(recent.lengths, kind="stable")
+        for at in range(0, len(order), RANKED):
+            rows = order[at : at + RANKED]
+            scores = self.scores(self.last(torch.from_numpy(recent.select(rows).padded())))
+            if exclude_seen:
+                seen = torch.from_numpy(history.select(rows).padded())
+                owner = torch.arange(len(rows))[:, None].expand_as(seen)
+                scores[owner[seen >= 0], seen[seen >= 0]] = float("-inf")
+            best = scores.topk(min(k, scores.shape[1]), dim=1)
+            found = best.indices.masked_fill(best.values.isinf(), -1)
+            out[rows, : found.shape[1]] = found.numpy()
+        return out
 
     def catalogue(self) -> Tensor:
         """Return [items, dim]: every item as it is predicted; kept between calls when in use."""

@@ -100,7 +100,7 @@ class _SampledCrossEntropy(torch.autograd.Function):
         return total / n
 
     @staticmethod
-    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
         return gradient * scale, None, None
 
@@ -114,5 +114,5 @@ def sampled_cross_entropy(logits: Tensor, right: Tensor, log_chance: Tensor) -> 
     right : int64 [rows], the true class, which is always in the sample and so counts once
     log_chance : float32 [m], of each class to be in the sample
     """
-    loss: Tensor = _SampledCrossEntropy.apply(logits, right, log_chance)
+    loss: Tensor = _SampledCrossEntropy.apply(logits, right, log_chance)  # type: ignore[no-untyped-call]
     return loss

@@ -36,14 +36,18 @@ def rank(
     if repeats is not None:
         fresh = (Filter.of(model.trie) if allow is None else allow).without(repeats.items)
     items, scores = beam_search(model, context, beams, fresh)
-    if model.experts is not None:
-        items, scores = _with_experts_best(model, context, items, scores, beams, fresh)
+    dense: Tensor | None = None  # [users, items]
+    if model.experts is not None and context.views is not None:
+        dense = model.experts.combined(context.views)
+        more = _best(dense, items.masked_fill(scores.isinf(), -1), beams, fresh)
+        items = torch.cat([items.masked_fill(scores.isinf(), -1), more], 1)
+        scores = torch.cat([scores, score_items(model, context, more.clamp(min=0))], 1)
     if repeats is not None:
         again = _allowed(repeats.items, allow)
         items = torch.cat([items, again], 1)
         scores = torch.cat([scores - repeats.log_z[:, None], repeats.scores], 1)
-    if model.experts is not None and context.views is not None:
-        scores = scores + model.experts.combined(context.views).gather(1, items.clamp(min=0))
+    if dense is not None:
+        scores = scores + dense.gather(1, items.clamp(min=0))
     items, scores = _sorted(items, scores)
     short = k - items.shape[1]
     if short > 0:
@@ -52,27 +56,22 @@ def rank(
     return items[:, :k], scores[:, :k]
 
 
-def _with_experts_best(
-    model: Generator,
-    context: Context,
-    items: Tensor,  # int64 [users, found], the beam's
-    scores: Tensor,  # float32 [users, found]
-    beams: int,
-    allow: Filter | None,
-) -> tuple[Tensor, Tensor]:
-    """Add as many of the experts' best, with their generated scores."""
-    assert model.experts is not None and context.views is not None
-    wanted = model.experts.combined(context.views)  # [users, items]
-    if allow is not None:
-        wanted = wanted.masked_fill(~allow.items(context.rows), float("-inf"))
-    # What the beam has found is not looked for again.
-    wanted.scatter_(1, items.clamp(min=0), float("-inf"))
-    best, more = wanted.topk(min(beams, wanted.shape[1]), dim=1)
-    generated = score_items(model, context, more)
-    more = more.masked_fill(best.isinf(), -1)
-    return torch.cat([items.masked_fill(scores.isinf(), -1), more], 1), torch.cat(
-        [scores, generated], 1
-    )
+def _best(dense: Tensor, found: Tensor, most: int, allow: Filter | None) -> Tensor:
+    """Return the allowed items that the experts rank first, int64 [users, most], -1 behind.
+
+    Parameters
+    ----------
+    dense : float32 [users, items]
+    found : int64 [users, n], items that are candidates already, -1 for none
+    """
+    if allow is None:
+        wanted = dense.clone()
+    else:
+        wanted = dense.masked_fill(~allow.items(len(dense)), float("-inf"))
+    rows = torch.arange(len(found), device=found.device)[:, None].expand_as(found)
+    wanted[rows[found >= 0], found[found >= 0]] = float("-inf")
+    best, items = wanted.topk(min(most, wanted.shape[1]), dim=1)
+    return items.masked_fill(best.isinf(), -1)
 
 
 def _allowed(items: Tensor, allow: Filter | None) -> Tensor:

@@ -36,12 +36,17 @@ class Repeats:
     @classmethod
     def of(cls, model: Generator, context: Context) -> Repeats:
         """Score what the contexts' histories hold, exactly."""
-        assert context.seen is not None
-        items = once(context.seen)
-        scores = score_items(model, context, items.clamp(min=0))
-        scores = scores.masked_fill(items < 0, float("-inf"))
+        items, scores = generated(model, context)
         log_z = log_normaliser(scores.exp().sum(1), model.repeat)
         return cls(items, scores + model.repeat - log_z[:, None], log_z)
+
+
+def generated(model: Generator, context: Context) -> tuple[Tensor, Tensor]:
+    """Return each history's items once, int64 [users, n], and log p without a repeat score."""
+    assert context.seen is not None
+    items = once(context.seen)
+    scores = score_items(model, context, items.clamp(min=0))
+    return items, scores.masked_fill(items < 0, float("-inf"))
 
 
 def once(items: Tensor) -> Tensor:
@@ -75,11 +80,8 @@ def learn_repeat(
     for at in range(0, len(recent), rows):
         part = recent.select(np.arange(at, min(at + rows, len(recent))))
         with torch.inference_mode():
-            context = model.context(torch.from_numpy(part.padded()))
-            assert context.seen is not None
-            items = once(context.seen)
-            scores = score_items(model, context, items.clamp(min=0))
-            mass.append(scores.exp().masked_fill(items < 0, 0).sum(1))
+            items, scores = generated(model, model.context(torch.from_numpy(part.padded())))
+        mass.append(scores.exp().sum(1))
         right = torch.from_numpy(targets[at : at + rows]).long()
         returned.append((items == right[:, None]).any(1))
     model.repeat.fill_(likeliest(torch.cat(mass).double(), torch.cat(returned)))

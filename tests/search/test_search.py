@@ -85,10 +85,10 @@ def test_nothing_allowed_gives_nothing():
     assert scores.isinf().all()
 
 
-@pytest.mark.parametrize("experts", [(), ("id", "text", "image")])
-def test_a_batch_ranks_as_each_row_alone(experts):
+@pytest.mark.parametrize("views", [(), ("id", "text", "image")])
+def test_a_batch_ranks_as_each_row_alone(views):
     torch.manual_seed(3)
-    model = tiny_generator(experts=experts)
+    model = tiny_generator(experts={"views": views})
     histories = Sequences.of([[3, 4, 5], [7], [9, 150, 3, 4, 5, 6, 7, 8, 9, 10], [11, 12]])
     items, scores = top(model, histories, 10, 20, SearchConfig())
     for row, history in enumerate(histories):
@@ -99,11 +99,11 @@ def test_a_batch_ranks_as_each_row_alone(experts):
 
 def test_experts_and_generator_add_up_over_every_candidate():
     torch.manual_seed(4)
-    model = tiny_generator(experts=("id", "text"))
+    model = tiny_generator(experts={"views": ["id", "text"]})
     model.experts.weight.copy_(torch.tensor([0.3, 2.0]))
     context = context_of(model)
     with torch.inference_mode():
-        total = score_catalogue(model, context) + model.experts.combined(context.start)
+        total = score_catalogue(model, context) + model.experts.combined(context.views)
     items, scores = rank(model, context, 200, 200)
     best = total.sort(1, descending=True)
     torch.testing.assert_close(scores, best.values, atol=5e-5, rtol=1e-5)
@@ -155,7 +155,7 @@ def test_equal_scores_stand_in_the_order_of_their_places(scores, k):
 
 
 def test_batches_keep_to_the_memory_they_are_given():
-    model = tiny_generator(experts=("id", "text"))
+    model = tiny_generator(experts={"views": ["id", "text"]})
     wide, narrow = (plan(model, 500, SearchConfig(memory=mib)) for mib in (512, 16))
     assert narrow.memory <= 16 << 20
     assert 1 <= narrow.users <= wide.users

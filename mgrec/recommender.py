@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
-import torch
 from numpy.typing import NDArray
 
-from mgrec import artifact
+from mgrec import artifact, everybody
 from mgrec.answering import answer, question
 from mgrec.answers import Recommendations
-from mgrec.catalogue import Catalogue, build_catalogue
+from mgrec.catalogue import Catalogue
 from mgrec.data.dataset import Dataset
 from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Split, split
-from mgrec.errors import RecipeError, RequestError
-from mgrec.fitting import Checkpoints, fit_model, refit_model
-from mgrec.ids.filters import Filter
+from mgrec.errors import RequestError
+from mgrec.explain.explaining import explain
+from mgrec.explain.explanation import Explanation
 from mgrec.measure.evaluation import Evaluation, measure
 from mgrec.model.generator import Generator
 from mgrec.popularity import Popularity
-from mgrec.progress import bar, say
+from mgrec.progress import say
 from mgrec.recipe import Recipe
 from mgrec.requests import ItemId, Request
-from mgrec.search.ranking import Plan, plan, top
+from mgrec.search.ranking import Plan, plan
 from mgrec.selection import Selection, selections
-from mgrec.users import Users, users_of
+from mgrec.similar import similar
+from mgrec.users import Users
 from mgrec.variety import attributes
-
-CHUNK = 4096  # users ranked between two writes
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,48 +96,9 @@ class Recommender:
         RecipeError, DataError, ArtifactError
             If recipe, data or output folder do not fit.
         """
-        if recipe is None:
-            recipe = start.recipe if start else "late++"
-        recipe = Recipe.named(recipe) if isinstance(recipe, str) else recipe
-        if start is not None:
-            _check_continues(recipe, start.recipe)
-        place = None if out is None else Path(out)
-        if place is not None:
-            artifact.check_place(place)
-        catalogue = start.catalogue if start else build_catalogue(data, recipe, cache)
-        users = users_of(data, catalogue)
-        before = start.model if start else None
-        saves = Checkpoints.beside(place, recipe, data.fingerprint, before)
-        parts = split(users, recipe.split)
-        fitted = fit_model(catalogue, parts, recipe, saves, before)
-        made = cls(
-            recipe,
-            catalogue,
-            fitted.model,
-            users,
-            np.bincount(parts.train.items, minlength=catalogue.n_items),
-            fitted.facts | {"notes": [*data.notes.warnings, *catalogue.problems]},
-            data.fingerprint,
-        )
-        if len(parts.test):
-            begun = time.monotonic()
-            tested = made.evaluate()
-            made.facts["test_seconds"] = time.monotonic() - begun
-            made.facts["test"] = tested.to_dict()
-            made = replace(made, tested=tested)
-        if final and parts.train is not users.log:
-            refitted = refit_model(catalogue, users.log, recipe, saves, before, fitted)
-            made = replace(
-                made,
-                model=refitted.model,
-                tested=None,
-                counts=np.bincount(users.log.items, minlength=catalogue.n_items),
-                facts=made.facts | {"final": refitted.facts},
-            )
-        if place is not None:
-            made.save(place)
-            saves.remove(recipe.model.experts.views)
-        return made
+        from mgrec.making import make
+
+        return make(data, recipe, None if out is None else Path(out), final, start, cache)
 
     # ---------------------------------------------------------------- answering
 
@@ -201,6 +158,37 @@ class Recommender:
         """
         question(self, request)
 
+    def explain(
+        self, item: ItemId, history: Iterable[ItemId] | None = None, *, user: ItemId | None = None
+    ) -> Explanation:
+        """Say what moved an item's score: past items, their modalities, its codes, experts.
+
+        Parameters
+        ----------
+        item : recommended or not
+        history, user : as for `recommend`
+
+        Raises
+        ------
+        RequestError
+            If the catalogue does not know the item, or there is not exactly one of the others.
+        """
+        asked = Request(history, user)
+        return explain(self, item, asked.history, asked.user)
+
+    def similar(
+        self, item: ItemId, k: int = 10, *, by: str | None = None, where: str | None = None
+    ) -> Recommendations:
+        """Return the items most like one, by "text", by "image", or by all that it has (None).
+
+        Raises
+        ------
+        RequestError
+            If k, the item, the modality or the condition does not fit, or the item lacks the
+            modality.
+        """
+        return similar(self, item, k, by, where)
+
     def top(self, history: Sequences, k: int, exclude_seen: bool = False) -> NDArray[np.int64]:
         """Return the items of `rank` alone, as every ranker does; int64 [rows, k]."""
         return self.rank(history, k, exclude_seen)[0]
@@ -215,33 +203,7 @@ class Recommender:
         RequestError
             If k is below 1, or the path is a folder.
         """
-        from mgrec.batches import parquet_of
-
-        _check_k(k)
-        if Path(path).is_dir():
-            raise RequestError(f"{path}: found a folder, expected a file to write to")
-        k = min(k, self.catalogue.n_items)
-        ids = self.catalogue.items["item_id"]
-        say(f"ranking {len(self.users):,} users: {self.plan(k)}")
-
-        def parts() -> Iterable[pl.DataFrame]:
-            with bar("recommend", len(self.users), "users") as shown:
-                for at in range(0, len(self.users), CHUNK):
-                    rows = np.arange(at, min(at + CHUNK, len(self.users)))
-                    found, scores = self.rank(self.users.log.select(rows), k, exclude_seen)
-                    real = found >= 0
-                    yield pl.DataFrame(
-                        {
-                            "user_id": self.users.ids.gather(np.repeat(rows, real.sum(1))),
-                            "rank": (np.nonzero(real)[1] + 1).astype(np.int32),
-                            "item_id": ids.gather(found[real]),
-                            "score": scores[real],
-                        }
-                    )
-                    shown.advance(len(rows))
-
-        parquet_of(parts(), Path(path))
-        return len(self.users)
+        return everybody.recommend_all(self, Path(path), k, exclude_seen)
 
     # ---------------------------------------------------------------- measuring
 
@@ -314,10 +276,7 @@ class Recommender:
 
     def plan(self, k: int) -> Plan:
         """Return how many users are ranked at once, and the memory that it is predicted to take."""
-        return plan(self.model, self._beams(k), self.recipe.search)
-
-    def _beams(self, k: int) -> int:
-        return max(self.recipe.search.beams, k)
+        return plan(self.model, max(self.recipe.search.beams, k), self.recipe.search)
 
     def rank(
         self, history: Sequences, k: int, exclude_seen: bool = False
@@ -329,29 +288,7 @@ class Recommender:
         items : int64 [rows, k], best first, -1 behind the last
         scores : float32 [rows, k], -inf behind the last
         """
-        items = np.full((len(history), k), -1, np.int64)
-        scores = np.full((len(history), k), -np.inf, np.float32)
-        known = np.flatnonzero(history.lengths > 0)
-        given = history.select(known)
-
-        def unseen(rows: NDArray[np.int64]) -> Filter:
-            seen = torch.from_numpy(given.select(rows).padded())
-            return Filter.of(self.model.trie, exclude=seen)
-
-        wanted = min(k, self.catalogue.n_items)
-        if len(known):
-            found = top(
-                self.model,
-                given,
-                wanted,
-                self._beams(wanted),
-                self.recipe.search,
-                unseen if exclude_seen else lambda rows: None,
-            )
-            items[known, :wanted], scores[known, :wanted] = found
-        empty = np.flatnonzero(history.lengths == 0)
-        items[empty, :wanted], scores[empty, :wanted] = self.popularity.best(wanted)
-        return items, scores
+        return everybody.rank(self, history, k, exclude_seen)
 
     @cached_property
     def popularity(self) -> Popularity:
@@ -367,24 +304,3 @@ class Recommender:
     def values(self) -> Callable[[str], Sequences]:
         """What numbers every item's values of a named attribute."""
         return attributes(self.catalogue.items)
-
-
-def _check_k(k: int) -> None:
-    if k < 1:
-        raise RequestError(f"k: expected at least 1, found {k}")
-
-
-def _check_continues(recipe: Recipe, before: Recipe) -> None:
-    """Refuse a recipe under which an artifact's codes and weights would be others."""
-    free = {"dropout": before.model.dropout}
-    kept = {"model": (recipe.model.model_copy(update=free), before.model)}
-    kept |= {
-        stage: (getattr(recipe, stage), getattr(before, stage))
-        for stage in ("content", "quantiser", "ids")
-    }
-    for stage, (wanted, found) in kept.items():
-        if wanted != found:
-            raise RecipeError(
-                f"{stage}: found other values than the artifact's, expected the same: a run that"
-                " continues keeps its items, codes and weights"
-            )

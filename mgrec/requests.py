@@ -44,18 +44,19 @@ class Request:
     beams: int | None = None
 
     def __post_init__(self) -> None:
-        _check("k", self.k)
+        check_number("k", self.k)
         if self.beams is not None:
-            _check("beams", self.beams)
+            check_number("beams", self.beams)
         for name, most in self.max_per.items():
-            _check(f"max_per: {name}", most)
+            check_number(f"max_per: {name}", most)
         if (self.history is None) == (self.user is None):
             raise RequestError("recommend: expected either a history or a user, and not both")
         for name in ("history", "only", "exclude"):
             object.__setattr__(self, name, _ids(name, getattr(self, name)))
 
 
-def _check(name: str, number: object) -> None:
+def check_number(name: str, number: object) -> None:
+    """Refuse what is not a whole number of at least 1."""
     if not isinstance(number, int) or isinstance(number, bool):
         raise RequestError(f"{name}: expected a whole number, found {number!r}")
     if number < 1:

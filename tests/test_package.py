@@ -22,11 +22,11 @@ ORDER = (
     ("measure",),
     ("model",),
     ("search",),
-    ("artifact", "batches", "answers", "popularity", "requests", "selection", "variety"),
+    ("artifact", "batches", "answers", "popularity", "requests", "selection", "titles", "variety"),
     ("catalogue",),
     ("users",),
     ("fitting", "given"),
-    ("recommender", "storage", "answering"),
+    ("recommender", "storage", "making", "answering", "everybody", "explain", "similar"),
     ("study",),
     ("cli",),
 )

@@ -119,9 +119,13 @@ class Experts(nn.Module):
         assert isinstance(expert, Expert)
         return expert
 
-    def states(self, items: Tensor) -> Tensor:
-        """int64 [rows, n], -1 for padding on the right -> [rows, experts, dim]"""
-        return torch.stack([self[name].last(items) for name in self.names], 1)
+    def states(self, items: Tensor, instead: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Read histories, int64 [rows, n] with -1 for padding on the right: [rows, experts, dim].
+
+        A view that `instead` names reads those histories, of the same lengths.
+        """
+        other = instead or {}
+        return torch.stack([self[name].last(other.get(name, items)) for name in self.names], 1)
 
     def log_probs(self, states: Tensor) -> Tensor:
         """Return float32 [experts, rows, items] from states [rows, experts, dim]."""

@@ -41,6 +41,14 @@ class Repeats:
         return cls(items, scores + model.repeat - log_z[:, None], log_z)
 
 
+def moved_by_repeat(model: Generator, context: Context, items: Tensor) -> Tensor:
+    """Return float32 [rows]: what the repeat score adds to one item's log-probability a row."""
+    assert context.seen is not None
+    seen, scores = generated(model, context)
+    again = (seen == items[:, None]).any(1)
+    return again * model.repeat - log_normaliser(scores.exp().sum(1), model.repeat)
+
+
 def generated(model: Generator, context: Context) -> tuple[Tensor, Tensor]:
     """Return each history's items once, int64 [users, n], and log p without a repeat score."""
     assert context.seen is not None

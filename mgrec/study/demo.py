@@ -14,12 +14,12 @@ from mgrec.measure.evaluation import Evaluation, measure
 from mgrec.progress import say
 from mgrec.recipe import Recipe
 from mgrec.recommender import Recommender
-from mgrec.study.listing import titles
 from mgrec.study.parts import Kind, Row
 from mgrec.study.report import write_report
 from mgrec.study.results import baselines, protocol
 from mgrec.study.summary import summary
 from mgrec.study.table import Table
+from mgrec.titles import titles
 
 RARE = "rare"  # the slice on which the ceilings are judged: elsewhere any model can memorise
 SHOWN = 10  # users whose recommendations are printed

@@ -12,7 +12,7 @@ from mgrec.errors import RequestError
 from mgrec.folders import new_file
 from mgrec.ids.health import Health, health
 from mgrec.recommender import Recommender
-from mgrec.study.listing import titles
+from mgrec.titles import titles
 
 SHOWN = 20  # items listed under a prefix
 

@@ -18,7 +18,6 @@ from mgrec.measure.slices import MEANING
 from mgrec.progress import say
 from mgrec.recommender import Recommender
 from mgrec.study.card import card
-from mgrec.study.listing import titles
 from mgrec.study.parts import (
     Block,
     Codebook,
@@ -37,6 +36,7 @@ from mgrec.study.report import write_report
 from mgrec.study.results import baselines, compared, protocol, row
 from mgrec.study.table import SHOWN, Table
 from mgrec.study.wording import made_with
+from mgrec.titles import titles
 
 USERS, HISTORY = 10, 12  # shown on the page
 

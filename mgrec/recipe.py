@@ -114,7 +114,7 @@ class ExpertsConfig(Config):
     layers: int = Field(2, ge=1)
     dropout: float = Field(0.5, ge=0, lt=1)
     view_dropout: float = Field(0.2, ge=0, lt=1)  # within the net that reads embeddings
-    whiten: int = Field(256, ge=1)  # principal axes that embeddings are read by, at most
+    whiten: int = Field(0, ge=0)  # axes of variance one that embeddings are read by; 0: as they are
     negatives: int = Field(2048, ge=0)  # items a training step is drawn against; 0 takes all
     epochs: int = Field(60, ge=1)
     learning_rate: float = Field(1e-3, gt=0)

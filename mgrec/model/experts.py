@@ -30,6 +30,7 @@ class Expert(nn.Module):
     def __init__(self, view: View, config: ModelConfig) -> None:
         super().__init__()
         self.view, self.history = view, config.history
+        self.norm = nn.RMSNorm(config.dim, eps=1e-6)  # so that the places do not drown the items
         self.stack = CausalStack(config)
         self._catalogue: Tensor | None = None
 
@@ -40,7 +41,7 @@ class Expert(nn.Module):
     def states(self, items: Tensor) -> Tensor:
         """int64 [rows, n], -1 for padding on the right -> [rows, n, dim]: after every item."""
         known, place = items.clamp(min=0).unique(return_inverse=True)
-        states: Tensor = self.stack(self.view(known)[place] * self.view.loud)
+        states: Tensor = self.stack(self.norm(self.view(known).float())[place])
         return states
 
     def last(self, items: Tensor) -> Tensor:

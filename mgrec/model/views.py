@@ -20,7 +20,6 @@ class NameView(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(n_items, dim)
         nn.init.normal_(self.embedding.weight, std=0.02)
-        self.loud = dim**0.5  # as in SASRec's code: so that the places do not drown the items
 
     @property
     def n_items(self) -> int:
@@ -43,14 +42,14 @@ class VectorView(nn.Module):
     table: Tensor
     present: Tensor
     axes: Tensor
-    loud = 1.0
 
     def __init__(self, embeddings: Embeddings, width: int, dim: int, dropout: float) -> None:
         super().__init__()
         table, present = torch.from_numpy(embeddings.vectors), torch.from_numpy(embeddings.present)
         self.register_buffer("table", table, persistent=False)  # [items, width of the modality]
         self.register_buffer("present", present, persistent=False)  # bool [items]
-        self.register_buffer("axes", whitening(table, present, width))
+        axes = whitening(table, present, width) if width else torch.eye(embeddings.dim)
+        self.register_buffer("axes", axes)
         self.net = nn.Sequential(
             nn.Linear(self.axes.shape[1], dim), nn.GELU(), Dropout(dropout), nn.Linear(dim, dim)
         )
@@ -70,7 +69,6 @@ class CodeView(nn.Module):
     """Items by one modality's codes, where codes are all that is known of it."""
 
     places: Tensor
-    loud = 1.0
 
     def __init__(self, ids: SemanticIds, modality: str, dim: int) -> None:
         super().__init__()

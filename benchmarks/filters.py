@@ -42,14 +42,21 @@ def _one(items: int, users: int, rounds: int) -> list[Figure]:
     kept = Kept.of(model.trie, keep)
     with torch.inference_mode():
         context = model.context(seen)
+    own = [Kept.of(model.trie, torch.from_numpy(rng.random(items) < KEPT)) for _ in range(users)]
     figures = []
     for beams in (20, 50):
-        figures += _extra(model, context, kept, seen, beams, rounds)
+        figures += _extra(model, context, kept, own, seen, beams, rounds)
     return [*figures, _left(model, context, kept, keep)]
 
 
 def _extra(
-    model: Generator, context: Context, kept: Kept, seen: Tensor, beams: int, rounds: int
+    model: Generator,
+    context: Context,
+    kept: Kept,
+    own: list[Kept],
+    seen: Tensor,
+    beams: int,
+    rounds: int,
 ) -> list[Figure]:
     """Compare beam searches with filters, made anew from a mask that is at hand, and without.
 
@@ -58,7 +65,7 @@ def _extra(
     """
     everything = Kept.of(model.trie, torch.ones(model.trie.n_items, dtype=torch.bool))
 
-    def search(keep: Kept | None = None, exclude: Tensor | None = None) -> None:
+    def search(keep: Kept | list[Kept] | None = None, exclude: Tensor | None = None) -> None:
         beam_search(model, context, beams, Filter.of(model.trie, keep, exclude))
 
     free, *filtered = medians(
@@ -67,6 +74,7 @@ def _extra(
         lambda: search(kept),
         lambda: search(exclude=seen),
         lambda: search(kept, seen),
+        lambda: search(own),
         rounds=rounds,
         clock=seconds,
     )
@@ -75,6 +83,7 @@ def _extra(
         f"{KEPT:.0%} kept by an attribute",
         f"{SEEN} seen items a user left out",
         "both",
+        f"another {KEPT:.0%} kept for each user",
     )
     size = f"{model.trie.n_items:,} items, {beams} beams, {len(seen)} users"
     return [

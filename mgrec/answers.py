@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,15 @@ class Recommendations(Sequence[Recommendation]):
         How many items of the history the catalogue knows; with none, popular items are answered.
     reason : str
         In words: how these items were found.
+    exact : bool
+        Whether it is certain that no other allowed item scores higher. A beam search with filters
+        is widened until it is; a plain one keeps to its beams, and says so here.
     """
 
     items: tuple[Recommendation, ...]
     known: int
     reason: str
+    exact: bool = True
 
     @property
     def generated(self) -> bool:
@@ -49,6 +53,12 @@ class Recommendations(Sequence[Recommendation]):
     @property
     def item_ids(self) -> list[int | str]:
         return [item.item_id for item in self.items]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything for JSON."""
+        items = [{"item_id": item.item_id, "score": item.score} for item in self.items]
+        found = {"reason": self.reason, "generated": self.generated, "exact": self.exact}
+        return {"items": items, **found}
 
     @overload
     def __getitem__(self, place: int) -> Recommendation: ...

@@ -43,6 +43,14 @@ Published = Annotated[
 Seen = Annotated[
     bool, typer.Option("--exclude-seen", help="Leave out items that the history already has.")
 ]
+Where = Annotated[
+    str | None,
+    typer.Option(help="Only items whose attributes hold: 'price < 20 and \"toys\" in category'."),
+]
+History = Annotated[
+    str | None, typer.Option(help="Item ids, oldest first, separated by blanks or commas.")
+]
+User = Annotated[str | None, typer.Option(help="A user of the log.")]
 convert = typer.Typer(
     help="Turn published files into a data folder.",
     no_args_is_help=True,
@@ -249,10 +257,8 @@ def compare(
 @app.command()
 def recommend(
     run: Run,
-    history: Annotated[
-        str | None, typer.Option(help="Item ids, oldest first, separated by blanks or commas.")
-    ] = None,
-    user: Annotated[str | None, typer.Option(help="A user of the log.")] = None,
+    history: History = None,
+    user: User = None,
     all_users: Annotated[
         bool, typer.Option("--all-users", help="Everybody, to the Parquet file --out.")
     ] = False,
@@ -261,6 +267,11 @@ def recommend(
     only: Annotated[str | None, typer.Option(help="Only these item ids are allowed.")] = None,
     exclude: Annotated[str, typer.Option(help="These item ids are not allowed.")] = "",
     exclude_seen: Seen = False,
+    where: Where = None,
+    max_per: Annotated[
+        list[str],
+        typer.Option(help="At most so many of one value: category=2. Repeatable."),
+    ] = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
     """Recommend items for a history, a user, or everybody."""
@@ -269,10 +280,10 @@ def recommend(
 
     recommender = Recommender.load(run)
     if all_users:
-        if out is None or any((history, user, only, exclude)):
+        if out is None or any((history, user, only, exclude, where, max_per)):
             raise RequestError(
                 "recommend: --all-users takes --out FILE.parquet,"
-                " and no --history, --user, --only or --exclude"
+                " and no --history, --user, --only, --exclude, --where or --max-per"
             )
         users = recommender.recommend_all(out, k, exclude_seen=exclude_seen)
         _print(
@@ -286,12 +297,52 @@ def recommend(
         only=None if only is None else _ids(only),
         exclude=_ids(exclude),
         exclude_seen=exclude_seen,
+        where=where,
+        max_per=_limits(max_per),
     )
-    if as_json:
-        items = [{"item_id": item.item_id, "score": item.score} for item in found]
-        _print({"items": items, "reason": found.reason, "generated": found.generated}, True)
-        return
-    _print(listing(recommender, found), False)
+    _print(found.to_dict() if as_json else listing(recommender, found), as_json)
+
+
+@app.command()
+def explain(
+    run: Run,
+    item: Annotated[str, typer.Argument(help="The item whose score is explained.")],
+    history: History = None,
+    user: User = None,
+    picture: Annotated[Path | None, typer.Option(help="Also draw it into this SVG file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what moved an item's score: past items, their modalities, its codes, experts."""
+    from mgrec.folders import new_file
+    from mgrec.recommender import Recommender
+    from mgrec.study.listing import account
+
+    given = None if history is None else _ids(history)
+    why = Recommender.load(run).explain(item, given, user=user)
+    if picture is not None:
+        with new_file(picture) as draft:
+            draft.write_text(why.picture(), encoding="utf-8")
+    _print(why.to_dict() if as_json else account(why), as_json)
+
+
+@app.command()
+def similar(
+    run: Run,
+    item: Annotated[str, typer.Argument(help="The item that others are compared with.")],
+    by: Annotated[
+        str | None, typer.Option(help="text or image; all that the item has if not named.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
+    where: Where = None,
+    as_json: Json = False,
+) -> None:
+    """Show the items that are most like one."""
+    from mgrec.recommender import Recommender
+    from mgrec.study.listing import listing
+
+    recommender = Recommender.load(run)
+    found = recommender.similar(item, k, by=by, where=where)
+    _print(found.to_dict() if as_json else listing(recommender, found), as_json)
 
 
 @app.command()
@@ -351,6 +402,18 @@ def _words(text: str) -> list[str]:
 
 def _ids(text: str) -> list[int | str]:
     return list(text.replace(",", " ").split())
+
+
+def _limits(settings: list[str]) -> dict[str, int]:
+    limits = {}
+    for setting in settings:
+        name, equals, most = setting.rpartition("=")
+        if not equals or not most.strip().isdecimal() or len(most) > 9:
+            raise RequestError(
+                f"--max-per {setting}: expected ATTRIBUTE=NUMBER, such as category=2"
+            )
+        limits[name.strip()] = int(most)
+    return limits
 
 
 def _threads(threads: int) -> None:

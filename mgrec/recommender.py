@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mgrec import artifact, everybody
-from mgrec.answering import answer, question
+from mgrec.answering import answer
 from mgrec.answers import Recommendations
 from mgrec.catalogue import Catalogue
 from mgrec.data.dataset import Dataset
@@ -25,6 +25,7 @@ from mgrec.measure.evaluation import Evaluation, measure
 from mgrec.model.generator import Generator
 from mgrec.popularity import Popularity
 from mgrec.progress import say
+from mgrec.questions import question
 from mgrec.recipe import Recipe
 from mgrec.requests import ItemId, Request
 from mgrec.search.ranking import Plan, plan

@@ -24,7 +24,8 @@ class Request:
     exclude_seen : leave out what is in the history
     where : a condition on the items' attributes (docs/requests.md); None allows all
     max_per : for each named attribute, how many answers may share a value of it
-    beams : prefixes that the search keeps; None takes the recipe's
+    beams : prefixes that the search keeps, None takes the recipe's; with a filter it is widened
+        until no allowed item can be better than the answer
 
     Raises
     ------
@@ -53,6 +54,12 @@ class Request:
             raise RequestError("recommend: expected either a history or a user, and not both")
         for name in ("history", "only", "exclude"):
             object.__setattr__(self, name, _ids(name, getattr(self, name)))
+
+    @property
+    def filters(self) -> bool:
+        """Whether it is not a plain request, which is searched as all users together are."""
+        named = self.only is not None or bool(self.exclude)
+        return named or self.where is not None or bool(self.max_per)
 
 
 def check_number(name: str, number: object) -> None:

@@ -96,6 +96,43 @@ def test_recommend_for_a_user_a_history_and_everybody(run, artifact, trained, da
     assert pl.read_parquet(tmp_path / "all.parquet")["user_id"].n_unique() == 120
 
 
+def test_recommend_under_conditions(run, artifact, trained, data):
+    user = data.users[5]
+    asked = ("--user", user, "--where", "price < 20", "--max-per", "season=1", "-k", 9)
+    code, text, _ = run("recommend", artifact, *asked, "--json")
+    assert code == 0
+    found = [item["item_id"] for item in json.loads(text)["items"]]
+    seasons = dict(data.items.select("item_id", "season").iter_rows())
+    assert len({seasons[item] for item in found}) == len(found) == 4
+    wanted = trained.recommend(user=user, k=9, where="price < 20", max_per={"season": 1})
+    assert found == wanted.item_ids
+
+
+def test_explain_says_why_and_draws_it(run, artifact, trained, data, tmp_path):
+    history = data.items["item_id"][:3].to_list()
+    item, place = data.items["item_id"][7], tmp_path / "why.svg"
+    why = trained.explain(item, history)
+    code, text, _ = run("explain", artifact, item, "--history", " ".join(history))
+    assert code == 0
+    assert text.startswith("\n".join(why.words()))
+    for part in why.past:
+        assert f"{part.moved:+7.2f}  '{part.title}' ({part.item_id})" in text
+    asked = ("--user", data.users[3], "--picture", place, "--json")
+    code, text, _ = run("explain", artifact, item, *asked)
+    assert json.loads(text)["item_id"] == item
+    assert place.read_text().startswith("<svg")
+
+
+def test_similar_lists_neighbours(run, artifact, trained, data):
+    item = data.items["item_id"][7]
+    code, text, _ = run("similar", artifact, item, "--by", "text", "-k", 3, "--json")
+    assert code == 0
+    found = [other["item_id"] for other in json.loads(text)["items"]]
+    assert found == trained.similar(item, 3, by="text").item_ids
+    code, text, _ = run("similar", artifact, item, "--where", "price < 20")
+    assert "(similar by text and image)" in text
+
+
 def test_inspect_shows_codebooks_prefixes_items_and_exports(run, artifact, trained, tmp_path):
     code, text, _ = run("inspect", artifact, "--prefix", "1", "--export", tmp_path / "ids.parquet")
     assert code == 0
@@ -119,7 +156,17 @@ def test_evaluate_against_another_run_tests_the_difference(run, artifact):
 def test_help_is_there_for_every_verb(run):
     code, text, _ = run("--help")
     assert code == 0
-    for verb in ("demo", "check", "fit", "evaluate", "compare", "recommend", "inspect"):
+    for verb in (
+        "demo",
+        "check",
+        "fit",
+        "evaluate",
+        "compare",
+        "recommend",
+        "explain",
+        "similar",
+        "inspect",
+    ):
         assert verb in text
         code, more, _ = run(verb, "--help")
         assert code == 0
@@ -139,6 +186,12 @@ def test_help_is_there_for_every_verb(run):
         (["fit", "SHOP", "--out", "TMP/x", "--published", "toy"], "Did you mean 'toys'?"),
         (["compare", "SHOP", "--out", "TMP/x", "--recipes", "lat"], "Did you mean 'late'?"),
         (["recommend", "RUN", "--user", "u001", "-k", "0"], "k: expected at least 1"),
+        (["recommend", "RUN", "--user", "u001", "--where", "prize < 3"], "Did you mean 'price'?"),
+        (["recommend", "RUN", "--user", "u001", "--max-per", "season"], "ATTRIBUTE=NUMBER"),
+        (["recommend", "RUN", "--user", "u001", "--max-per", "seson=1"], "Did you mean 'season'?"),
+        (["explain", "RUN", "no-such", "--user", "u001"], "is not in the catalogue"),
+        (["explain", "RUN", "i01"], "either a history or a user"),
+        (["similar", "RUN", "i01", "--by", "pictures"], "unknown modality 'pictures'"),
         (["recommend", "RUN"], "either a history or a user"),
         (["recommend", "RUN", "--all-users"], "--out"),
         (["recommend", "SHOP", "--user", "1"], "not an mgrec artifact"),

@@ -26,7 +26,16 @@ ORDER = (
     ("catalogue",),
     ("users",),
     ("fitting", "given"),
-    ("recommender", "storage", "making", "answering", "everybody", "explain", "similar"),
+    (
+        "recommender",
+        "storage",
+        "making",
+        "questions",
+        "answering",
+        "everybody",
+        "explain",
+        "similar",
+    ),
     ("study",),
     ("cli",),
 )

@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from mgrec import Dataset, Recommender, Request
+from mgrec.conditions.masks import mask
 from mgrec.errors import RequestError
 
 
@@ -22,7 +23,9 @@ def shop(world, tiny):
         tags=pl.Series(tags), category=pl.Series(look), topic=pl.Series(world.topic)
     )
     data = Dataset.from_frames(items, world.interactions, embeddings=bare.embeddings)
-    return Recommender.fit(data, tiny("late++", "model.experts.views=[text,image]", "training.epochs=1"))
+    return Recommender.fit(
+        data, tiny("late++", "model.experts.views=[text,image]", "training.epochs=1")
+    )
 
 
 def whole(shop, user):
@@ -38,16 +41,19 @@ CONDITIONS = [
 ]
 
 
+@pytest.mark.parametrize("first", [1, 100])
 @pytest.mark.parametrize("where", CONDITIONS)
-def test_a_condition_keeps_the_order_and_the_scores_of_the_whole_catalogue(shop, where):
-    from mgrec.conditions.masks import mask
-
+def test_a_condition_keeps_the_order_and_the_scores_of_the_whole_catalogue(
+    shop, where, first, monkeypatch
+):
+    monkeypatch.setattr("mgrec.answering.FIRST", first)  # one beam to begin with, or enough
     ids = shop.catalogue.items["item_id"].to_list()
     allowed = {ids[row] for row in np.flatnonzero(mask(where, shop.catalogue.items))}
     assert 0 < len(allowed) < 90
     for user in shop.users.ids[:5]:
         wanted = [item for item in whole(shop, user) if item.item_id in allowed][:7]
-        found = shop.recommend(user=user, k=7, where=where)
+        [found] = shop.recommend_many([Request(user=user, k=7, where=where, beams=1)])
+        assert found.exact
         assert found.item_ids == [item.item_id for item in wanted]
         np.testing.assert_allclose(
             [item.score for item in found], [item.score for item in wanted], atol=1e-4
@@ -73,7 +79,7 @@ def test_many_excluded_items_leave_the_rest(shop, monkeypatch):
     ids = shop.catalogue.items["item_id"].to_list()
     user = shop.users.ids[1]
     usual = shop.recommend(user=user, k=20, exclude=ids[:60])
-    monkeypatch.setattr("mgrec.answering.BY_NAME", 5)
+    monkeypatch.setattr("mgrec.questions.BY_NAME", 5)
     assert shop.recommend(user=user, k=20, exclude=ids[:60]).item_ids == usual.item_ids
     assert usual.item_ids == [i.item_id for i in whole(shop, user) if i.item_id in ids[60:]][:20]
 
@@ -119,35 +125,33 @@ def greedy(ranked, values, most, k):
     return taken
 
 
-@pytest.mark.parametrize("beams", [1, 4, 90])
+@pytest.mark.parametrize("first", [1, 4, 100])
 @pytest.mark.parametrize(("attribute", "most"), [("category", 1), ("tags", 2), ("topic", 5)])
-def test_at_most_so_many_of_a_value_are_taken_greedily(shop, attribute, most, beams):
+def test_at_most_so_many_of_a_value_are_taken_greedily(shop, attribute, most, first, monkeypatch):
+    monkeypatch.setattr("mgrec.answering.FIRST", first)
     items = shop.catalogue.items
     rows = zip(items["item_id"], items[attribute].to_list(), strict=True)
     values = {
         item: own if isinstance(own, list) else [] if own is None else [own] for item, own in rows
     }
     for user in shop.users.ids[:4]:
-        request = Request(user=user, k=20, max_per={attribute: most}, beams=beams)
-        found = shop.recommend_many([request])[0]
-        wanted = greedy(whole(shop, user), values, most, 20)
-        assert len(found) == len(wanted) or beams < 90
-        if beams == 90:
-            assert found.item_ids == wanted
-        counts = pl.Series([v for i in found.item_ids for v in values[i]]).value_counts()
-        assert counts["count"].max() <= most
-        rest = [i for i in whole(shop, user) if i.item_id not in found.item_ids]
-        full = {v for v in values_of(counts) if counts_of(counts, v) == most}
-        if len(found) < 20:  # then nothing more could have been taken
-            assert all(full & set(values[item.item_id]) for item in rest)
+        request = Request(user=user, k=20, max_per={attribute: most}, beams=1)
+        [found] = shop.recommend_many([request])
+        assert found.exact
+        assert found.item_ids == greedy(whole(shop, user), values, most, 20)
 
 
-def values_of(counts):
-    return counts[counts.columns[0]].to_list()
-
-
-def counts_of(counts, value):
-    return counts.row(by_predicate=pl.col(counts.columns[0]) == value)[1]
+def test_an_answer_says_whether_it_is_certain(shop, monkeypatch):
+    user = shop.users.ids[0]
+    assert shop.recommend(user=user, k=90).exact
+    assert not shop.recommend_many([Request(user=user, k=5, beams=5)])[0].exact
+    monkeypatch.setattr("mgrec.answering.FIRST", 2)
+    monkeypatch.setattr("mgrec.answering.WIDEST", 4)
+    for limits in ({}, {"season": 1}):
+        request = Request(user=user, k=4, where="price < 30", beams=2, max_per=limits)
+        [found] = shop.recommend_many([request])
+        assert len(found) == 4
+        assert not found.exact
 
 
 def test_variety_holds_among_popular_items_too(shop):

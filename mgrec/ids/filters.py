@@ -58,8 +58,10 @@ class Filter:
         """Return the filter that excludes further items, int64 [users, n], -1 for none."""
         leaf = self.trie.leaf_of_item[items.clamp(min=0)].masked_fill(items < 0, self.trie.n_items)
         if self.kept is not None:  # what nobody may have must not be taken off twice
-            low = leaf.long().clamp(max=self.trie.n_items - 1)
-            leaf = leaf.masked_fill(self.kept.counts(low, low + 1) == 0, self.trie.n_items)
+            place = leaf.long().clamp(max=self.trie.n_items - 1)
+            users = torch.arange(len(leaf), device=leaf.device)
+            kept = self.kept.under(self.trie.depth - 1, place, users)
+            leaf = leaf.masked_fill(~kept, self.trie.n_items)
         if self.excluded is not None:
             leaf = torch.cat([self.excluded, leaf], 1)
         return replace(self, excluded=_unique_rows(leaf, self.trie.n_items))

@@ -41,8 +41,11 @@ class Kept:
 
     @cached_property
     def shared(self) -> Tensor:
-        """uint8 [kept + 1]: how many codes a kept leaf shares with the kept leaf before."""
-        shared = torch.full((self.n_items + 1,), 255, dtype=torch.uint8)
+        """uint8 [kept + 2]: how many codes a kept leaf shares with the kept leaf before.
+
+        Of the end it is 0, and what stands last stands behind the end, which may be asked for.
+        """
+        shared = torch.full((self.n_items + 2,), 255, dtype=torch.uint8)
         return shared.scatter_reduce(0, self.before.long(), self.trie.shared, "amin")
 
     def counts(self, low: Tensor, high: Tensor) -> Tensor:
@@ -65,7 +68,7 @@ class Kept:
         """Return of kept leaves, int32 [users, m]: their places among the kept ones, and how many
         codes they share with the kept one before and with the one behind, uint8 [users, m]."""
         place = self.before[leaves]
-        return place, self.shared[place], self.shared[(place + 1).clamp(max=len(self.shared) - 1)]
+        return place, self.shared[place], self.shared[place + 1]
 
     def select(self, users: Tensor) -> Kept:
         """Return what some of the users may have: the same."""
@@ -96,10 +99,8 @@ class Apart:
 
     def counts(self, low: Tensor, high: Tensor) -> Tensor:
         """Return int32 [users, m]: how many of the leaves ``low .. high`` each user may have."""
-        found = torch.empty(low.shape, dtype=torch.int32, device=low.device)
-        for rows, kept in self._groups():
-            found[rows] = kept.counts(low[rows], high[rows])
-        return found
+        pairs = zip(self.which.tolist(), low, high, strict=True)
+        return torch.stack([self.masks[mask].counts(*bounds) for mask, *bounds in pairs])
 
     def under(self, level: int, nodes: Tensor, users: Tensor) -> Tensor:
         """Return bool [rows, m]: which nodes, int64 [rows, m], have an item for the row's user."""
@@ -111,18 +112,14 @@ class Apart:
 
     def beside(self, leaves: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return places and shared codes as `Kept.beside` does, each user's among its own."""
-        place = torch.empty_like(leaves)
-        left, right = (torch.empty_like(leaves, dtype=torch.uint8) for _ in range(2))
-        for rows, kept in self._groups():
-            place[rows], left[rows], right[rows] = kept.beside(leaves[rows])
+        order = self.which.argsort(stable=True)
+        sizes = self.which.bincount(minlength=len(self.masks)).tolist()
+        parts = leaves[order].split(sizes)  # views, so that a mask costs its look-ups only
+        found = [kept.beside(part) for kept, part in zip(self.masks, parts, strict=True)]
+        back = torch.empty_like(order).scatter_(0, order, torch.arange(len(order)))
+        place, left, right = (torch.cat(side)[back] for side in zip(*found, strict=True))
         return place, left, right
 
     def select(self, users: Tensor) -> Apart:
         """Return what some of the users may have, in the order named."""
         return Apart(self.masks, self.which[users], self._nodes)
-
-    def _groups(self) -> list[tuple[Tensor, Kept]]:
-        """Return every mask with the users, int64 [n], that it belongs to."""
-        order = self.which.argsort(stable=True)
-        sizes = self.which.bincount(minlength=len(self.masks)).tolist()
-        return list(zip(order.split(sizes), self.masks, strict=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -10,25 +12,43 @@ from mgrec.model.decoder import Context
 from mgrec.model.generator import Generator
 
 
-@torch.inference_mode()
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search has found.
+
+    Attributes
+    ----------
+    items : int64 [users, found], best first, -1 behind the last
+    scores : float32 [users, found], -inf behind the last
+    bound : float32 [users], no allowed item that was not found scores higher; -inf: there is none
+    """
+
+    items: Tensor
+    scores: Tensor
+    bound: Tensor
+
+
 def beam_search(
     model: Generator, context: Context, beams: int, allow: Filter | None = None
 ) -> tuple[Tensor, Tensor]:
+    """Return items and scores of `search`."""
+    found = search(model, context, beams, allow)
+    return found.items, found.scores
+
+
+@torch.inference_mode()
+def search(model: Generator, context: Context, beams: int, allow: Filter | None = None) -> Found:
     """Generate the likeliest items of each context.
 
     A filter masks and does not renormalise: scores stay log-probabilities of the whole catalogue.
-    Under the legal softmax a beam with one catalogue item left under it is finished.
+    Under the legal softmax a beam with one catalogue item left under it is finished. A prefix is
+    at least as likely as whatever it leads to, so that the best one ever dropped is the bound.
 
     Parameters
     ----------
     context : one row a user
     beams : prefixes kept a user, and the most items returned
     allow : items that may come out; a row a user where it names them
-
-    Returns
-    -------
-    items : int64 [users, found], best first, -1 behind the last
-    scores : float32 [users, found], -inf behind the last
     """
     trie, users = model.trie, context.rows
     state = model.decoder.begin(context)
@@ -38,6 +58,7 @@ def beam_search(
     found = torch.full((users, 1), -1, dtype=torch.int64, device=device)  # a finished beam's item
     row_user = torch.arange(users, device=device)  # [rows]: the beams still growing
     row_slot = torch.zeros_like(row_user)
+    bound = torch.full((users,), float("-inf"), device=device)
     x = context.start
     for level in range(trie.depth):
         hidden = model.decoder.step(state, x, row_user)
@@ -51,7 +72,8 @@ def beam_search(
         grown = torch.full((users, width, most), float("-inf"), device=device)
         grown[..., 0] = score.masked_fill(found < 0, float("-inf"))
         grown[row_user, row_slot] = step
-        score, best = best_of(grown.flatten(1), beams)
+        score, best, dropped = best_of(grown.flatten(1), beams)
+        bound = torch.maximum(bound, dropped)
         parent, child = best // most, best % most
 
         row_of = torch.zeros(users, width, dtype=torch.int64, device=device)
@@ -72,17 +94,24 @@ def beam_search(
         row_user, row_slot = growing.nonzero(as_tuple=True)
         state.follow(parent_row[row_user, row_slot])
         x = model.embed_code(level, node[row_user, row_slot])
-    return found, score
+    return Found(found, score, bound)
 
 
-def best_of(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the k best of [rows, n] with their places, the earlier place first where they tie."""
+def best_of(scores: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the k best of [rows, n] with their places, the earlier place first where they tie.
+
+    The third, [rows], is the best of the others, -inf where there are none.
+    """
     k = min(k, scores.shape[1])
-    values, places = scores.topk(k, dim=1)
-    last = values[:, -1:]  # where more are as good as the last, `topk` takes any of them
-    torn = ((scores == last).sum(1) > (values == last).sum(1)) & (last[:, 0] > float("-inf"))
+    values, places = scores.topk(min(k + 1, scores.shape[1]), dim=1)
+    if values.shape[1] > k:
+        others, values, places = values[:, k], values[:, :k], places[:, :k].clone()
+    else:
+        others = torch.full_like(values[:, 0], float("-inf"))
+    # Where more are as good as the last, `topk` takes any of them.
+    torn = (others == values[:, -1]) & (others > float("-inf"))
     for row in torn.nonzero()[:, 0].tolist():
         places[row] = scores[row].argsort(descending=True, stable=True)[:k]
     places = places.sort(dim=1).values
     values, order = scores.gather(1, places).sort(dim=1, descending=True, stable=True)
-    return values, places.gather(1, order)
+    return values, places.gather(1, order), others

@@ -15,7 +15,7 @@ from mgrec.ids.filters import Filter
 from mgrec.ids.kept import Kept
 from mgrec.model.generator import Generator
 from mgrec.recipe import SearchConfig
-from mgrec.search.ranking import top
+from mgrec.search.ranking import bounded_top
 
 MASKS = 1 << 26  # bytes that the masks of one batch may take a level, side by side
 
@@ -40,20 +40,30 @@ class Job:
     excluded: NDArray[np.int64]
 
 
-def run(
-    model: Generator, jobs: Sequence[Job], config: SearchConfig
-) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """Return each job's items, int64 [at most k], best first, with their scores.
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a job has found.
 
-    What a job finds does not depend on those beside it: batches are of one width.
+    Attributes
+    ----------
+    items : int64 [at most k], best first
+    scores : float32 [as many]
+    certain : how many of them, from the first on, no other allowed item can be better than
     """
-    found: dict[int, tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
+
+    items: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    certain: int
+
+
+def run(model: Generator, jobs: Sequence[Job], config: SearchConfig) -> list[Result]:
+    """Run jobs; what one finds does not depend on those beside it: batches are of one width."""
+    found: dict[int, Result] = {}
     for rows in _batches(model, jobs):
-        batch = [jobs[row] for row in rows]
-        items, scores = _run(model, batch, config)
-        for place, row in enumerate(rows):
-            real = items[place, : jobs[row].k] >= 0
-            found[row] = items[place, : len(real)][real], scores[place, : len(real)][real]
+        all_items, all_scores, bounds = _run(model, [jobs[row] for row in rows], config)
+        for row, items, scores, bound in zip(rows, all_items, all_scores, bounds, strict=True):
+            n = int((items[: jobs[row].k] >= 0).sum())
+            found[row] = Result(items[:n], scores[:n], int((scores[:n] >= bound).sum()))
     return [found[row] for row in range(len(jobs))]
 
 
@@ -79,8 +89,8 @@ def _batches(model: Generator, jobs: Sequence[Job]) -> list[list[int]]:
 
 def _run(
     model: Generator, jobs: Sequence[Job], config: SearchConfig
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Search for jobs of one width; int64 and float32 [jobs, the largest k]."""
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+    """Search for jobs of one width; items and scores [jobs, the largest k], bounds [jobs]."""
     trie = model.trie
     some = any(job.kept is not None for job in jobs)
     all_kept = any(job.kept is None for job in jobs) and some
@@ -92,7 +102,7 @@ def _run(
         masks = [mask for row in rows if (mask := kept[row]) is not None]
         return Filter.of(trie, masks or None, excluded[torch.from_numpy(rows)])
 
-    return top(
+    return bounded_top(
         model,
         Sequences.of([job.history for job in jobs]),
         max(job.k for job in jobs),

@@ -4,87 +4,100 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from mgrec.ids.filters import Filter
 from mgrec.model.decoder import Context
 from mgrec.model.generator import Generator
-from mgrec.search.beam import beam_search
+from mgrec.search.beam import Found, search
 from mgrec.search.exact import score_items
 from mgrec.search.repeats import Repeats
 
 
-@torch.inference_mode()
 def rank(
     model: Generator, context: Context, k: int, beams: int, allow: Filter | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return the k best items of each context.
+    """Return items and scores of `ranked`."""
+    found = ranked(model, context, k, beams, allow)
+    return found.items, found.scores
+
+
+@torch.inference_mode()
+def ranked(
+    model: Generator, context: Context, k: int, beams: int, allow: Filter | None = None
+) -> Found:
+    """Find the k best items of each context; [users, k].
 
     Without experts and repeat score this is the beam search. A repeat score takes the history's
     items out of the search and scores them one by one, so that all are ranked by what they are
     worth with it. With experts the candidates are those and as many of the experts' best; every
     candidate gets both scores exactly, and their weighted sum (a product of experts, not
-    normalised) ranks them.
-
-    Returns
-    -------
-    items : int64 [users, k], best first, -1 behind the last
-    scores : float32 [users, k], -inf behind the last
+    normalised) ranks them. The bound is of what is no candidate.
     """
     beams = max(beams, k)
     repeats = Repeats.of(model, context) if model.config.repeat else None
     fresh = allow
     if repeats is not None:
         fresh = (Filter.of(model.trie) if allow is None else allow).without(repeats.items)
-    items, scores = beam_search(model, context, beams, fresh)
+    found = search(model, context, beams, fresh)
     dense: Tensor | None = None  # [users, items]
     if model.experts is not None and context.views is not None:
         dense = model.experts.combined(context.views)
-        more = _best(dense, items.masked_fill(scores.isinf(), -1), beams, fresh)
-        items = torch.cat([items.masked_fill(scores.isinf(), -1), more], 1)
-        scores = torch.cat([scores, score_items(model, context, more.clamp(min=0))], 1)
+        found = _with_best(model, context, found, dense, beams, fresh)
     if repeats is not None:
-        again = _allowed(repeats.items, allow)
-        items = torch.cat([items, again], 1)
-        scores = torch.cat([scores - repeats.log_z[:, None], repeats.scores], 1)
+        found = _with_seen(found, repeats, allow)
     if dense is not None:
-        scores = scores + dense.gather(1, items.clamp(min=0))
-    items, scores = _sorted(items, scores)
-    short = k - items.shape[1]
-    if short > 0:
-        items = torch.nn.functional.pad(items, (0, short), value=-1)
-        scores = torch.nn.functional.pad(scores, (0, short), value=float("-inf"))
-    return items[:, :k], scores[:, :k]
+        scores = found.scores + dense.gather(1, found.items.clamp(min=0))
+        found = Found(found.items, scores, found.bound)
+    return _first(found, k)
 
 
-def _best(dense: Tensor, found: Tensor, most: int, allow: Filter | None) -> Tensor:
-    """Return the allowed items that the experts rank first, int64 [users, most], -1 behind.
+def _with_best(
+    model: Generator,
+    context: Context,
+    found: Found,
+    dense: Tensor,
+    most: int,
+    allow: Filter | None,
+) -> Found:
+    """Add the allowed items that the experts rank first, with their generated scores.
 
-    Parameters
-    ----------
-    dense : float32 [users, items]
-    found : int64 [users, n], items that are candidates already, -1 for none
+    What is no candidate then is below the best dropped prefix and below the experts' last choice.
     """
     if allow is None:
         wanted = dense.clone()
     else:
         wanted = dense.masked_fill(~allow.items(len(dense)), float("-inf"))
-    rows = torch.arange(len(found), device=found.device)[:, None].expand_as(found)
-    wanted[rows[found >= 0], found[found >= 0]] = float("-inf")
+    # What the search has found is not looked for again.
+    user, place = (found.items >= 0).nonzero(as_tuple=True)
+    wanted[user, found.items[user, place]] = float("-inf")
     best, items = wanted.topk(min(most, wanted.shape[1]), dim=1)
-    return items.masked_fill(best.isinf(), -1)
+    generated = score_items(model, context, items)
+    return Found(
+        torch.cat([found.items, items.masked_fill(best.isinf(), -1)], 1),
+        torch.cat([found.scores, generated], 1),
+        found.bound + best[:, -1],
+    )
 
 
-def _allowed(items: Tensor, allow: Filter | None) -> Tensor:
-    """int64 [users, n], -1 for none -> the same without those that the filter does not allow."""
-    if allow is None:
-        return items
-    allowed = allow.items(len(items)).gather(1, items.clamp(min=0))
-    return items.masked_fill(~allowed, -1)
+def _with_seen(found: Found, repeats: Repeats, allow: Filter | None) -> Found:
+    """Add the allowed items of the histories; every other loses what they gain, or gains it."""
+    items = repeats.items
+    if allow is not None:
+        items = items.masked_fill(~allow.items(len(items)).gather(1, items.clamp(min=0)), -1)
+    log_z = repeats.log_z
+    return Found(
+        torch.cat([found.items, items], 1),
+        torch.cat([found.scores - log_z[:, None], repeats.scores], 1),
+        found.bound - log_z,
+    )
 
 
-def _sorted(items: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Put the best first, equal ones as they stand, and -1 with -inf behind."""
-    scores = scores.masked_fill(items < 0, float("-inf"))
-    order = scores.argsort(dim=1, descending=True, stable=True)
-    items, scores = items.gather(1, order), scores.gather(1, order)
-    return items.masked_fill(scores.isinf(), -1), scores
+def _first(found: Found, k: int) -> Found:
+    """Keep the k best, equal ones as they stand, and -1 with -inf behind."""
+    scores = found.scores.masked_fill(found.items < 0, float("-inf"))
+    order = scores.argsort(dim=1, descending=True, stable=True)[:, :k]
+    items, scores = found.items.gather(1, order), scores.gather(1, order)
+    short = max(0, k - items.shape[1])
+    items = pad(items.masked_fill(scores.isinf(), -1), (0, short), value=-1)
+    return Found(items, pad(scores, (0, short), value=float("-inf")), found.bound)

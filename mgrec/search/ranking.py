@@ -14,7 +14,7 @@ from mgrec.data.sequences import Sequences
 from mgrec.ids.filters import Filter
 from mgrec.model.generator import Generator
 from mgrec.recipe import SearchConfig
-from mgrec.search.rank import rank
+from mgrec.search.rank import ranked
 
 CELL = 64  # bytes a cell [beams, codes of the widest level] takes: scores, nodes, what is allowed
 CACHE = 1 << 21  # bytes of a decoder's widest layer that a processor's caches hold
@@ -80,6 +80,18 @@ def top(
     config: SearchConfig,
     allow: Allow = everything,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return items and scores of `bounded_top`."""
+    return bounded_top(model, histories, k, beams, config, allow)[:2]
+
+
+def bounded_top(
+    model: Generator,
+    histories: Sequences,
+    k: int,
+    beams: int,
+    config: SearchConfig,
+    allow: Allow = everything,
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
     """Return the k best items of every history.
 
     Parameters
@@ -90,9 +102,11 @@ def top(
     -------
     items : int64 [rows, k], best first, -1 behind the last
     scores : float32 [rows, k], -inf behind the last
+    bound : float32 [rows], no allowed item that was not looked at scores higher
     """
     items = np.full((len(histories), k), -1, np.int64)
     scores = np.full((len(histories), k), -np.inf, np.float32)
+    bound = np.full(len(histories), -np.inf, np.float32)
     recent = histories.last(model.config.history)
     order = np.argsort(recent.lengths, kind="stable")
     batches = math.ceil(len(order) / plan(model, max(beams, k), config).users)
@@ -102,6 +116,7 @@ def top(
     for rows in np.array_split(order, batches) if batches else ():
         padded = torch.from_numpy(recent.select(rows).padded()).to(device)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=coarse):
-            found = rank(model, model.context(padded), k, beams, allow(rows))
-        items[rows], scores[rows] = (part.cpu().numpy() for part in found)
-    return items, scores
+            found = ranked(model, model.context(padded), k, beams, allow(rows))
+        items[rows], scores[rows] = found.items.cpu().numpy(), found.scores.cpu().numpy()
+        bound[rows] = found.bound.cpu().numpy()
+    return items, scores, bound

@@ -1,8 +1,9 @@
-"""Recommended items as lines for a terminal: rank, score, id, title, semantic ID."""
+"""Answers as lines for a terminal: recommended items, and why one of them is."""
 
 from __future__ import annotations
 
 from mgrec.answers import Recommendations
+from mgrec.explain.explanation import Explanation, called
 from mgrec.recommender import Recommender
 from mgrec.titles import titles
 
@@ -18,3 +19,18 @@ def listing(recommender: Recommender, found: Recommendations) -> str:
         for rank, (item, name) in enumerate(zip(found, names, strict=True), 1)
     ]
     return "\n".join([*lines, f"({found.reason})"])
+
+
+def account(why: Explanation) -> str:
+    """Write an explanation for a person: sentences, then every part of the score."""
+    parts = {
+        "Past items, oldest first": [(called(p.item_id, p.title), p.moved) for p in why.past],
+        "What is known of them": [(part.name, part.moved) for part in why.modalities],
+        "Codes": [(level.code, level.moved) for level in why.levels],
+        "Experts": [(expert.name, expert.moved) for expert in why.experts],
+    }
+    lines = why.words()
+    for heading, rows in parts.items():
+        if rows:
+            lines += ["", heading, *(f"  {moved:+7.2f}  {name}" for name, moved in rows)]
+    return "\n".join(lines)

@@ -157,11 +157,15 @@ def test_a_filter_counts_the_allowed_items_under_every_node(world, data):
 
 
 def drawn_filter(data, trie, users):
-    """Return a filter that may keep and may exclude."""
+    """Return a filter that may keep, for everybody alike or not, and may exclude."""
     n = trie.n_items
     keep = exclude = None
+    mask = st.lists(st.booleans(), min_size=n, max_size=n).map(torch.tensor)
     if data.draw(st.booleans()):
-        keep = torch.tensor(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)))
+        keep = data.draw(mask)
+    elif data.draw(st.booleans()):
+        some = [Kept.of(trie, data.draw(mask)) for _ in range(2)]
+        keep = [some[data.draw(st.integers(0, 1))] for _ in range(users)]
     if data.draw(st.booleans()):
         row = st.lists(st.integers(-1, n - 1), min_size=9, max_size=9)
         exclude = torch.tensor(data.draw(st.lists(row, min_size=users, max_size=users)))
@@ -204,6 +208,27 @@ def test_a_mask_is_counted_once_and_serves_many_filters():
     assert Filter.of(trie, kept).kept is kept
     assert kept.nodes(1) is kept.nodes(1)
     assert kept.nodes(2).sum() == keep.sum()
+
+
+@settings(max_examples=60, deadline=None)
+@given(worlds, st.data())
+def test_filters_apart_are_each_user_s_own(world, data):
+    _, trie = random_trie(*world)
+    n = trie.n_items
+    mask = st.lists(st.booleans(), min_size=n, max_size=n).map(torch.tensor)
+    masks = [data.draw(mask) for _ in range(2)]
+    some = [Kept.of(trie, keep) for keep in masks]
+    which = data.draw(st.lists(st.integers(0, 1), min_size=4, max_size=4))
+    exclude = torch.tensor([[0, n - 1], [-1, -1], [n // 2, 0], [0, 0]])
+    together = Filter.of(trie, [some[number] for number in which], exclude)
+    for user, number in enumerate(which):
+        alone = Filter.of(trie, some[number], exclude[user : user + 1])
+        assert (together.items(4)[user] == alone.items(1)[0]).all()
+        assert (together.select(torch.tensor([user])).items(1) == alone.items(1)).all()
+        for level in range(trie.depth):
+            nodes = torch.arange(len(trie.levels[level].code))
+            counted = together.counts(level, nodes.expand(4, -1).contiguous())[user]
+            assert (counted == alone.counts(level, nodes[None])[0]).all()
 
 
 def test_a_prefix_leads_to_its_items_and_an_illegal_one_to_none():

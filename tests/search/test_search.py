@@ -14,7 +14,7 @@ from mgrec.model.training import train
 from mgrec.recipe import SearchConfig, TrainingConfig
 from mgrec.search.beam import beam_search, best_of
 from mgrec.search.exact import score_catalogue
-from mgrec.search.rank import rank
+from mgrec.search.rank import rank, ranked
 from mgrec.search.ranking import plan, top
 from tests.planted import FUSIONS, tiny_generator, walks
 from tests.search import reference
@@ -74,6 +74,34 @@ def test_a_filter_keeps_the_order_and_the_probabilities_of_the_whole_catalogue(f
         assert items[user, :n].tolist() == best.indices[:n].tolist()
         torch.testing.assert_close(scores[user, :n], best.values[:n], atol=2e-5, rtol=1e-5)
         assert (items[user, n:] == -1).all()
+
+
+@pytest.mark.parametrize("beams", [1, 5, 40])
+@pytest.mark.parametrize("views", [(), ("id", "text")])
+@pytest.mark.parametrize(("family", "softmax"), KINDS)
+def test_nothing_that_was_not_found_scores_above_the_bound(family, softmax, views, beams):
+    torch.manual_seed(3)
+    if family == "paper" and views:
+        pytest.skip("the paper's family has no experts")
+    model = tiny_generator(family=family, softmax=softmax, experts={"views": views})
+    context = context_of(model)
+    allow = Filter.of(model.trie, torch.rand(200) < 0.5)
+    exact = score_catalogue(model, context)
+    if model.experts is not None:
+        with torch.inference_mode():
+            exact = exact + model.experts.combined(context.views)
+    exact = exact.masked_fill(~allow.items(3), float("-inf"))
+    found = ranked(model, context, beams, beams, allow)
+    for user in range(3):
+        items = found.items[user][found.items[user] >= 0]
+        rest = exact[user].index_fill(0, items, float("-inf"))
+        certain = int((found.scores[user] >= found.bound[user]).sum())
+        best = exact[user].sort(descending=True).indices
+        assert found.items[user, :certain].tolist() == best[:certain].tolist()
+        if not views:
+            assert float(rest.max()) <= float(found.bound[user]) + 1e-5
+    wide = ranked(model, context, 200, 200, allow)
+    assert wide.bound.isinf().all()
 
 
 def test_nothing_allowed_gives_nothing():
@@ -148,10 +176,12 @@ def test_the_search_ranks_as_the_slow_and_obvious_one(learnt, beams, share):
     arrays(np.int8, array_shapes(min_dims=2, max_dims=2), elements=integers(0, 3)), integers(1, 6)
 )
 def test_equal_scores_stand_in_the_order_of_their_places(scores, k):
-    values, places = best_of(torch.from_numpy(scores).float(), k)
+    values, places, others = best_of(torch.from_numpy(scores).float(), k)
     wanted = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     assert (places.numpy() == wanted).all()
     assert (values.numpy() == np.take_along_axis(scores, wanted, 1)).all()
+    rest = np.sort(scores, axis=1)[:, ::-1][:, k : k + 1]
+    assert others.tolist() == (rest[:, 0].tolist() if rest.size else [-np.inf] * len(scores))
 
 
 def test_batches_keep_to_the_memory_they_are_given():

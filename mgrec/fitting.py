@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from mgrec.catalogue import Catalogue
+from mgrec.choice import best_epoch, sampled, scored, untimed
 from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Cases, Split
+from mgrec.ensemble import combine, fit_expert, fit_experts
 from mgrec.errors import RecipeError
-from mgrec.measure.metrics import metric, ranks_of
+from mgrec.measure.metrics import ranks_of
 from mgrec.model.alignment import Alignment
 from mgrec.model.checkpoint import Checkpoint, owner
 from mgrec.model.generator import Generator
 from mgrec.model.next_item import NextItem
-from mgrec.model.training import Evaluate, Progress, train
+from mgrec.model.training import Evaluate, train
 from mgrec.progress import say
-from mgrec.recipe import Recipe, TrainingConfig
+from mgrec.recipe import Recipe
 from mgrec.search.ranking import top
-from mgrec.search.weights import learn_weights
-
-STAGES = ("alignment", "training", "final-alignment", "final-training")
 
 
 @dataclass(frozen=True)
@@ -65,11 +64,12 @@ class Checkpoints:
         """Return the checkpoint of a named stage."""
         return None if self.folder is None else Checkpoint(self.folder, self.owner, stage)
 
-    def remove(self) -> None:
-        """Delete all of them, when the artifact is saved."""
-        for stage in STAGES:
-            if (checkpoint := self.of(stage)) is not None:
-                checkpoint.remove()
+    def remove(self, views: Iterable[str] = ()) -> None:
+        """Delete all of them, those of the experts' views too, when the artifact is saved."""
+        for stage in ("alignment", "training", *(f"expert-{view}" for view in views)):
+            for name in (stage, f"final-{stage}"):
+                if (checkpoint := self.of(name)) is not None:
+                    checkpoint.remove()
 
 
 def check_continues(recipe: Recipe, before: Recipe) -> None:
@@ -118,12 +118,10 @@ def fit_model(
         checkpoint=checkpoints.of("training"),
     )
     facts["training"] = {"seconds": done.seconds, "curve": done.curve, "epochs": best_epoch(done)}
-    if model.experts is not None and len(parts.validation):
-        sample = sampled(parts.validation, recipe)
-        learn_weights(model, sample.history, sample.targets, recipe.search.validation_beams)
-        weights = zip(model.experts.names, model.experts.weight.tolist(), strict=True)
-        facts["experts"] = dict(weights)
-        say("experts: " + ", ".join(f"{name} {w:.2f}" for name, w in facts["experts"].items()))
+    if model.experts is not None:
+        facts["experts"] = fit_experts(model.experts, parts, recipe, checkpoints.of)
+    if len(parts.validation):
+        facts |= combine(model.eval(), sampled(parts.validation, recipe), recipe)
     return Fitted(model.eval(), facts)
 
 
@@ -147,7 +145,13 @@ def refit_model(
         checkpoint=checkpoints.of("final-training"),
     )
     if model.experts is not None and chosen.model.experts is not None:
+        for name in model.experts.names:
+            most = chosen.facts["experts"][name]["epochs"]
+            fit_expert(
+                model.experts, name, log, recipe, checkpoints.of(f"final-expert-{name}"), most
+            )
         model.experts.weight.copy_(chosen.model.experts.weight)
+    model.repeat.copy_(chosen.model.repeat)
     facts["training"] = {"seconds": done.seconds, "curve": done.curve, "epochs": epochs}
     return Fitted(model.eval(), facts)
 
@@ -182,11 +186,6 @@ def fresh(catalogue: Catalogue, recipe: Recipe) -> Generator:
     return Generator(recipe.model, catalogue.ids, catalogue.vectors)
 
 
-def untimed(recipe: Recipe) -> TrainingConfig:
-    """Return the training of a stage whose epochs are given: `minutes` are for choosing them."""
-    return recipe.training.model_copy(update={"minutes": None})
-
-
 def digest(model: Generator) -> str:
     """Tell one set of weights from another."""
     parts = hashlib.sha256()
@@ -203,22 +202,6 @@ def aligns(recipe: Recipe) -> bool:
     return recipe.ids.fusion == "late++" and ever and wanted
 
 
-def best_epoch(done: Progress) -> int:
-    """Return how many epochs the kept weights were trained for."""
-    scored = [entry for entry in done.curve if "NDCG@10" in entry]
-    # The first of equals, as training keeps it.
-    if not scored:
-        return done.epoch
-    return max(1, round(max(scored, key=lambda e: e["NDCG@10"])["epoch"]))
-
-
-def sampled(cases: Cases, recipe: Recipe) -> Cases:
-    """Return the fixed sample of validation users that selection is done on."""
-    rng = np.random.default_rng(recipe.seed)
-    rows = np.sort(rng.permutation(len(cases))[: recipe.training.validation_users])
-    return Cases(cases.users[rows], cases.history.select(rows), cases.targets[rows])
-
-
 def selection(model: Generator, validation: Cases, recipe: Recipe) -> Evaluate:
     """Return the function that scores a model as it is on the validation sample."""
     sample = sampled(validation, recipe)
@@ -226,8 +209,7 @@ def selection(model: Generator, validation: Cases, recipe: Recipe) -> Evaluate:
     def evaluate() -> dict[str, float]:
         begun = time.monotonic()
         found, _ = top(model, sample.history, 10, recipe.search.validation_beams, recipe.search)
-        ranks = ranks_of(found, sample.targets)
-        scores = {name: float(metric(ranks, name).mean()) for name in ("NDCG@10", "Recall@10")}
+        scores = scored(ranks_of(found, sample.targets))
         return scores | {"evaluation_seconds": time.monotonic() - begun}
 
     return evaluate

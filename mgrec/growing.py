@@ -20,7 +20,7 @@ from mgrec.model.generator import Generator
 from mgrec.newcomers import Newcomers
 
 NEIGHBOURS = 10  # whose names an item without a past is given the mean of
-NAMES = "experts.keys.id.embedding.weight"  # of a model's state: a free vector an item
+NAMES = "experts.of.id.view.embedding.weight"  # of a model's state: a free vector an item
 
 
 def grown(catalogue: Catalogue, new: Newcomers) -> Catalogue:
@@ -103,7 +103,8 @@ def model_over(
 def _names(known: Tensor, catalogue: Catalogue) -> Tensor:
     """Append a vector for each new item, [items, dim]: the mean of its nearest neighbours' vectors.
 
-    Neighbours are those that were named before, by the cosine of all continuous embeddings.
+    Neighbours are items that training saw, by the cosine of all continuous embeddings: so it does
+    not matter who came in together with whom.
     """
     more = catalogue.n_items - len(known)
     if not more:
@@ -113,9 +114,11 @@ def _names(known: Tensor, catalogue: Catalogue) -> Tensor:
         return torch.cat([known, known.mean(0).expand(more, -1)])
     # Each view by its own length, so that all weigh the same; one that is missing is zero.
     view = torch.cat([torch.nn.functional.normalize(v, dim=1) for v in views], 1)
-    past, nearest = view[: len(known)].T, min(NEIGHBOURS, len(known))
+    trained = torch.from_numpy(~_padded(catalogue.added, catalogue.n_items)[: len(known)])
+    past, names = view[: len(known)][trained].T, known[trained]
+    nearest = min(NEIGHBOURS, len(names))
     parts = [
-        known[(some @ past).topk(nearest, dim=1).indices].mean(1)
+        names[(some @ past).topk(nearest, dim=1).indices].mean(1)
         for some in view[len(known) :].split(1024)
     ]
     return torch.cat([known, *parts])

@@ -112,6 +112,22 @@ class IdsConfig(Config):
         return self
 
 
+class ExpertsConfig(Config):
+    """Recommenders of one view of the items each, whose scores are added to the generated one's.
+
+    Each reads histories for itself, is trained for itself, and scores the whole catalogue.
+    """
+
+    views: tuple[str, ...] = ()  # "id" or a modality's name
+    layers: int = Field(2, ge=1)
+    dropout: float = Field(0.5, ge=0, lt=1)
+    view_dropout: float = Field(0.2, ge=0, lt=1)  # within the net that reads embeddings
+    whiten: int = Field(0, ge=0)  # axes of variance one that embeddings are read by; 0: as they are
+    negatives: int = Field(2048, ge=0)  # items a training step is drawn against; 0 takes all
+    epochs: int = Field(60, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+
+
 class ModelConfig(Config):
     """The generative model.
 
@@ -131,8 +147,8 @@ class ModelConfig(Config):
     softmax: Literal["legal", "plain"] = "legal"
     history_embeddings: bool = True  # continuous embeddings beside the codes (default family)
     tied: bool = False  # one table to read and to predict tokens by, as in T5: for small logs
-    # Scores of the whole catalogue added to the generated one's: "id" or a modality's name.
-    experts: tuple[str, ...] = ()
+    experts: ExpertsConfig = ExpertsConfig()
+    repeat: bool = False  # a learned repeat score, fitted on validation
 
 
 class AlignmentConfig(Config):
@@ -217,7 +233,7 @@ class Recipe(Config):
             "content.shuffle": self.content.shuffle,
             "content.sources": self.content.sources,
             "quantiser.per_modality": [m for m in self.quantiser.per_modality if m != "fused"],
-            "model.experts": [name for name in self.model.experts if name != "id"],
+            "model.experts.views": [v for v in self.model.experts.views if v != "id"],
         }
         for field, names in named.items():
             for name in names:

@@ -58,4 +58,4 @@ def tiny():
 
 @pytest.fixture(scope="session")
 def trained(data, tiny):
-    return Recommender.fit(data, tiny("late++", "model.experts=[text,image]"))
+    return Recommender.fit(data, tiny("late++", "model.experts.views=[text,image]"))

@@ -249,7 +249,7 @@ def test_help_is_there_for_every_verb(run):
             ["fit", "SHOP", "--out", "TMP/x", "-s", "content.shuffle=[images]"],
             "'images' is none of",
         ),
-        (["fit", "SHOP", "--out", "TMP/x", "-s", "model.experts=[foo]"], "'foo' is none of"),
+        (["fit", "SHOP", "--out", "TMP/x", "-s", "model.experts.views=[foo]"], "'foo' is none of"),
         (["fit", "SHOP", "--out", "TMP/x", "-s", "quantiser.size=0"], "quantiser.size"),
         (["fit", "SHOP", "--out", "TMP/x", "--from", "RUN", "--recipe", "text"], "no --recipe"),
         (["recommend", "RUN", "--all-users", "--out", "TMP/a", "--only", "x"], "--only"),

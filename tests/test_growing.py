@@ -30,7 +30,7 @@ def new(data):
 @pytest.fixture(scope="module")
 def shop(new, tiny):
     """Trained without the arrivals, with every kind of expert."""
-    return Recommender.fit(new.warm, tiny("late++", "model.experts=[id,text,image]"))
+    return Recommender.fit(new.warm, tiny("late++", "model.experts.views=[id,text,image]"))
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_where_experts_know_content_a_new_item_is_scored_by_it(grown, new):
     n = grown.catalogue.n_items
     exact = score_catalogue(made, context_)
     with torch.inference_mode():
-        logs = made.experts.log_probs(context_.start)
+        logs = made.experts.log_probs(context_.views)
     content = (logs[1] + logs[2]).log_softmax(-1)  # not the id's: it has no past
     fresh = torch.from_numpy(grown.catalogue.added)
     torch.testing.assert_close(exact[:, fresh], content[:, fresh], atol=1e-5, rtol=0)
@@ -152,7 +152,7 @@ def test_where_experts_know_content_a_new_item_is_scored_by_it(grown, new):
             torch.testing.assert_close(one, exact[:, item], atol=1e-5, rtol=0)
     items, scores = rank(made, context_, n, n)
     with torch.inference_mode():
-        total = exact + made.experts.combined(context_.start)
+        total = exact + made.experts.combined(context_.views)
     torch.testing.assert_close(scores, total.gather(1, items), atol=5e-5, rtol=1e-5)
     assert (items.sort(1).values == torch.arange(n)).all()
 
@@ -192,7 +192,7 @@ def test_weights_are_shared_and_the_first_one_is_untouched(shop, grown):
 
 def test_an_item_without_a_past_is_named_as_its_neighbours_are(shop, new, grown):
     n = shop.catalogue.n_items
-    names = grown.model.experts.keys["id"].embedding.weight
+    names = grown.model.experts["id"].view.embedding.weight
     vectors = [grown.catalogue.vectors[m].vectors for m in ("text", "image")]
     unit = np.concatenate(
         [v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-12) for v in vectors], 1

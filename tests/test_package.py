@@ -25,7 +25,9 @@ ORDER = (
     ("artifact", "batches", "answers", "popularity", "requests", "selection", "titles", "variety"),
     ("catalogue",),
     ("users", "newcomers"),
-    ("fitting", "growing", "given"),
+    ("choice", "growing", "given"),
+    ("ensemble",),
+    ("fitting",),
     ("journal",),
     ("replay",),
     (

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from mgrec.data.sequences import Sequences
@@ -16,6 +17,7 @@ from mgrec.explain.shapley import shares
 from mgrec.given import given
 from mgrec.model.generator import Generator
 from mgrec.requests import ItemId
+from mgrec.search.repeats import moved_by_repeat
 from mgrec.titles import titles
 
 if TYPE_CHECKING:
@@ -72,10 +74,17 @@ def _levels(recommender: Recommender, row: int, read: NDArray[np.int64]) -> tupl
     slots = model.ids.target_slots
     tokens = model.ids.tokens[row, list(model.ids.target)].tolist()
     found = levels_of(model, row, read), bases_of(model, row, recommender.popularity.logs)
-    return tuple(
+    codes = tuple(
         Level(slot.text(token), slot.modality, log_prob, base)
         for slot, token, log_prob, base in zip(slots, tokens, *found, strict=True)
     )
+    if not model.config.repeat:
+        return codes
+    with torch.inference_mode():
+        context = model.context(torch.from_numpy(read)[None])
+        moved = float(moved_by_repeat(model, context, torch.tensor([row])))
+    what = "taken before" if row in read else "not taken before"
+    return (*codes, Level(what, "repeat", moved, 0.0))
 
 
 def _experts(

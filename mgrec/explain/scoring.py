@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from mgrec.data.sequences import Sequences
 from mgrec.model.decoder import Context
 from mgrec.model.generator import Generator
+from mgrec.search.repeats import moved_by_repeat
 
 CELLS = 1 << 24  # experts' scores of rows and items that are computed at once
 
@@ -67,9 +68,11 @@ def _scored(model: Generator, item: int, context: Context) -> tuple[Tensor, Tens
     """Return float32 [rows] and [rows, experts]."""
     target = torch.full((context.rows,), item, device=context.start.device)
     generated = model.log_prob(context, target)
-    if model.experts is None:
+    if model.config.repeat:
+        generated = generated + moved_by_repeat(model, context, target)
+    if model.experts is None or context.views is None:
         return generated, torch.empty(context.rows, 0)
-    return generated, model.experts.log_probs(context.start)[:, :, item].T
+    return generated, model.experts.log_probs(context.views)[:, :, item].T
 
 
 def context_of(
@@ -83,14 +86,20 @@ def context_of(
             ids[..., place] = other_ids[..., place]
     seen = {name: other_vectors[name] if name in hidden else vectors[name] for name in vectors}
     context: Context = model.history(ids, seen, (items >= 0).sum(1))
-    return context
+    views = None
+    if model.experts is not None:
+        other = instead.where(items >= 0, -1)
+        views = model.experts.states(items, dict.fromkeys(hidden, other))
+    return replace(context, views=views, seen=items)
 
 
 def modalities_of(model: Generator) -> list[str]:
     """Return what of an item's content the model reads in a history, by name."""
     _, vectors = model.content(torch.zeros(1, 1, dtype=torch.int64))
     blocks = [slot.modality for slot in model.ids.slots if slot.kind == "code"]
-    return list(dict.fromkeys([*blocks, *vectors]))
+    views = () if model.experts is None else model.experts.names
+    named = dict.fromkeys([*blocks, *vectors, *views])
+    return [name for name in named if name != "id"]
 
 
 @torch.inference_mode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -51,13 +51,20 @@ class Filter:
         else:
             apart = Apart.of(keep)
             kept = apart.masks[0] if len(apart.masks) == 1 else apart
-        if exclude is None or not exclude.numel():
-            return cls(trie, kept)
-        wanted = exclude >= 0
-        leaf = trie.leaf_of_item[exclude.clamp(min=0)]
-        if kept is not None:  # what nobody may have must not be taken off twice
-            wanted &= kept.under(trie.depth - 1, leaf.long(), torch.arange(len(leaf)))
-        return cls(trie, kept, _unique_rows(leaf.masked_fill(~wanted, trie.n_items), trie.n_items))
+        allow = cls(trie, kept)
+        return allow if exclude is None or not exclude.numel() else allow.without(exclude)
+
+    def without(self, items: Tensor) -> Filter:
+        """Return the filter that excludes further items, int64 [users, n], -1 for none."""
+        leaf = self.trie.leaf_of_item[items.clamp(min=0)].masked_fill(items < 0, self.trie.n_items)
+        if self.kept is not None:  # what nobody may have must not be taken off twice
+            place = leaf.long().clamp(max=self.trie.n_items - 1)
+            users = torch.arange(len(leaf), device=leaf.device)
+            kept = self.kept.under(self.trie.depth - 1, place, users)
+            leaf = leaf.masked_fill(~kept, self.trie.n_items)
+        if self.excluded is not None:
+            leaf = torch.cat([self.excluded, leaf], 1)
+        return replace(self, excluded=_unique_rows(leaf, self.trie.n_items))
 
     @cached_property
     def emptied(self) -> Tensor:

@@ -31,5 +31,5 @@ def collaborative(train: Sequences, n_items: int, *, epochs: int, seed: int) -> 
     config = TrainingConfig(epochs=epochs, threads=1, precision="float32")
     model = fit_sasrec(train, None, n_items, config, seed).model
     present = np.bincount(train.items, minlength=n_items) > 0
-    vectors = model.items.weight.detach().numpy()
+    vectors = model.catalogue().numpy()
     return Embeddings(np.where(present[:, None], vectors, 0).astype(np.float32), present)

@@ -1,74 +1,100 @@
-"""Experts: whole-catalogue scores from one view of the items each, added to the generated one's."""
+"""Experts: recommenders of one view of the items each, which score the whole catalogue."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
-import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mgrec.data.features import Embeddings
+from mgrec.data.sequences import Sequences
 from mgrec.ids.semantic_ids import SemanticIds
-from mgrec.model.histories import VectorReader
-from mgrec.recipe import ModelConfig
+from mgrec.model.histories import CausalStack
+from mgrec.model.views import CodeView, NameView, VectorView
+from mgrec.recipe import ExpertsConfig, ModelConfig
+
+RANKED = 512  # histories scored at once
+
+View = NameView | VectorView | CodeView
 
 
-class VectorKeys(nn.Module):
-    """Items by their continuous embedding, in the projection that histories are read with.
+class Expert(nn.Module):
+    """Reads a history in one view of the items and predicts the next one in the same view.
 
-    Sharing it makes "more of the same" the model's first guess, which few data suffice to refine.
+    With items by name this is SASRec (arXiv 1808.09781) with a softmax over the catalogue.
     """
 
-    table: Tensor
-    present: Tensor
-
-    def __init__(self, reader: VectorReader, table: Tensor, present: Tensor) -> None:
+    def __init__(self, view: View, config: ModelConfig) -> None:
         super().__init__()
-        self.reader = reader
-        self.register_buffer("table", table, persistent=False)  # [items, width]
-        self.register_buffer("present", present, persistent=False)  # bool [items]
-        self.absent = nn.Parameter(torch.zeros(reader.dim))  # the key of items that have none
+        self.view, self.history = view, config.history
+        self.norm = nn.RMSNorm(config.dim, eps=1e-6)  # so that the places do not drown the items
+        self.stack = CausalStack(config)
+        self._catalogue: Tensor | None = None
 
-    def forward(self) -> Tensor:
-        """Return [items, dim]."""
-        return torch.where(self.present[:, None], self.reader(self.table), self.absent)
+    @property
+    def n_items(self) -> int:
+        return self.view.n_items
 
+    def states(self, items: Tensor) -> Tensor:
+        """int64 [rows, n], -1 for padding on the right -> [rows, n, dim]: after every item."""
+        known, place = items.clamp(min=0).unique(return_inverse=True)
+        states: Tensor = self.stack(self.norm(self.view(known).float())[place])
+        return states
 
-class CodeKeys(nn.Module):
-    """Items by one modality's codes, where codes are all that is known of it."""
+    def last(self, items: Tensor) -> Tensor:
+        """Return [rows, dim]: the state after each history; none is empty."""
+        rows = torch.arange(len(items), device=items.device)
+        return self.states(items)[rows, (items >= 0).sum(1) - 1]
 
-    places: Tensor
+    def scores(self, states: Tensor) -> Tensor:
+        """Return float32 [rows, items], logits, from states [rows, dim]."""
+        return (states @ self.catalogue().T).float()
 
-    def __init__(self, tokens: nn.Embedding, ids: SemanticIds, modality: str) -> None:
-        super().__init__()
-        self.tokens = tokens
-        block = list(ids.block(modality))
-        places = torch.from_numpy(ids.tokens[:, block]).long()
-        self.register_buffer("places", places, persistent=False)  # [items, levels]
+    @torch.inference_mode()
+    def top(self, history: Sequences, k: int, exclude_seen: bool = False) -> NDArray[np.int64]:
+        """Return int64 [rows, k]: item indices, best first; histories are not empty."""
+        self.eval()
+        out = np.full((len(history), k), -1, np.int64)
+        recent = history.last(self.history)
+        order = np.argsort(recent.lengths, kind="stable")
+        for at in range(0, len(order), RANKED):
+            rows = order[at : at + RANKED]
+            scores = self.scores(self.last(torch.from_numpy(recent.select(rows).padded())))
+            if exclude_seen:
+                seen = torch.from_numpy(history.select(rows).padded())
+                owner = torch.arange(len(rows))[:, None].expand_as(seen)
+                scores[owner[seen >= 0], seen[seen >= 0]] = float("-inf")
+            best = scores.topk(min(k, scores.shape[1]), dim=1)
+            found = best.indices.masked_fill(best.values.isinf(), -1)
+            out[rows, : found.shape[1]] = found.numpy()
+        return out
 
-    def forward(self) -> Tensor:
-        """Return [items, dim]."""
-        return self.tokens(self.places).sum(1)
+    def catalogue(self) -> Tensor:
+        """Return [items, dim]: every item as it is predicted; kept between calls when in use."""
+        if self._catalogue is None:
+            everything = torch.arange(self.n_items, device=self.stack.places.device)
+            if self.training:
+                found: Tensor = self.view(everything)
+                return found
+            with torch.inference_mode(False), torch.no_grad():
+                self._catalogue = self.view(everything)
+        return self._catalogue
 
-
-class NameKeys(nn.Module):
-    """Items by a free vector each, as a collaborative filter knows them."""
-
-    def __init__(self, config: ModelConfig, n_items: int) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(n_items, config.dim)
-        nn.init.normal_(self.embedding.weight, std=0.02)
-
-    def forward(self) -> Tensor:
-        """Return [items, dim]."""
-        return self.embedding.weight
+    def train(self, mode: bool = True) -> Expert:
+        """Switch between training and use; what was kept of the catalogue is forgotten."""
+        self._catalogue = None
+        super().train(mode)
+        return self
 
 
 class Experts(nn.Module):
-    """One softmax over the catalogue for each named view, on the state after a history.
+    """One expert a view, and how much each one's log-probability counts.
 
-    EnsRec (arXiv 2512.17820) adds ids and text; here any view may be one. `weight` [experts] says
-    how much each log-probability counts beside the generated one; it is fitted on validation.
+    EnsRec (arXiv 2512.17820) adds the scores of ids and of text; here any view may be one, beside
+    the generated score, whose weight is 1. `weight` [experts] is chosen on validation.
     """
 
     weight: Tensor
@@ -77,48 +103,60 @@ class Experts(nn.Module):
         self,
         config: ModelConfig,
         ids: SemanticIds,
-        tokens: nn.Embedding,
-        readers: Mapping[str, VectorReader],
-        vectors: Mapping[str, tuple[Tensor, Tensor]],
+        embeddings: Mapping[str, Embeddings],
     ) -> None:
         super().__init__()
-        self.names = config.experts
-        self.keys = nn.ModuleDict()
-        for name in self.names:
-            if name == "id":
-                self.keys[name] = NameKeys(config, ids.n_items)
-            elif name in readers:
-                self.keys[name] = VectorKeys(readers[name], *vectors[name])
-            else:
-                self.keys[name] = CodeKeys(tokens, ids, name)
-        self.log_scale = nn.Parameter(torch.zeros(len(self.names)))
+        self.names = config.experts.views
+        sizes = config.model_copy(
+            update={"dropout": config.experts.dropout, "layers": config.experts.layers}
+        )
+        self.of = nn.ModuleDict(
+            {name: Expert(_view(name, config, ids, embeddings), sizes) for name in self.names}
+        )
         self.register_buffer("weight", torch.ones(len(self.names)))
 
-    def scores(self, name: str, state: Tensor) -> Tensor:
-        """Return float32 [rows, items], one expert's logits."""
-        scale = self.log_scale[self.names.index(name)].exp() * state.shape[-1] ** -0.5
-        return (state @ self.keys[name]().T).float() * scale
+    def __getitem__(self, name: str) -> Expert:
+        expert = self.of[name]
+        assert isinstance(expert, Expert)
+        return expert
 
-    def log_probs(self, state: Tensor) -> Tensor:
-        """Return float32 [experts, rows, items] from states [rows, dim]."""
-        return torch.stack([self.scores(name, state) for name in self.names]).log_softmax(-1)
+    def states(self, items: Tensor, instead: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Read histories, int64 [rows, n] with -1 for padding on the right: [rows, experts, dim].
 
-    def loss(self, state: Tensor, items: Tensor) -> Tensor:
-        """Return the mean over the rows of the experts' summed cross-entropies."""
-        total = state.new_zeros((), dtype=torch.float32)
-        for name in self.names:
-            total = total + F.cross_entropy(self.scores(name, state), items)
-        return total
+        A view that `instead` names reads those histories, of the same lengths.
+        """
+        other = instead or {}
+        return torch.stack([self[name].last(other.get(name, items)) for name in self.names], 1)
+
+    def log_probs(self, states: Tensor) -> Tensor:
+        """Return float32 [experts, rows, items] from states [rows, experts, dim]."""
+        each = [self[name].scores(states[:, at]) for at, name in enumerate(self.names)]
+        return torch.stack(each).log_softmax(-1)
 
     @property
     def content(self) -> list[int]:
         """Places of the experts that know an item by its content, and so one that just came."""
         return [place for place, name in enumerate(self.names) if name != "id"]
 
-    def by_content(self, state: Tensor) -> Tensor:
+    def by_content(self, states: Tensor) -> Tensor:
         """Return float32 [rows, items]: log-probabilities by the product of those experts."""
-        return self.log_probs(state)[self.content].sum(0).log_softmax(-1)
+        return self.log_probs(states)[self.content].sum(0).log_softmax(-1)
 
-    def combined(self, state: Tensor) -> Tensor:
+    def combined(self, states: Tensor) -> Tensor:
         """Return float32 [rows, items]: the weighted sum of the experts' log-probabilities."""
-        return torch.einsum("e,eri->ri", self.weight, self.log_probs(state))
+        total = torch.zeros(len(states), self[self.names[0]].n_items, device=states.device)
+        for at, name in enumerate(self.names):
+            total += self.weight[at] * self[name].scores(states[:, at]).log_softmax(-1)
+        return total
+
+
+def _view(
+    name: str, config: ModelConfig, ids: SemanticIds, embeddings: Mapping[str, Embeddings]
+) -> View:
+    """Return the named view: "id", or a modality by its embeddings, or else by its codes."""
+    if name == "id":
+        return NameView(ids.n_items, config.dim)
+    if name in embeddings:
+        experts: ExpertsConfig = config.experts
+        return VectorView(embeddings[name], experts.whiten, config.dim, experts.view_dropout)
+    return CodeView(ids, name, config.dim)

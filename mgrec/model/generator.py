@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from mgrec.ids.semantic_ids import PAD, SemanticIds
 from mgrec.ids.trie import Trie
 from mgrec.model.decoder import Context, TokenDecoder
 from mgrec.model.experts import Experts
-from mgrec.model.histories import ItemHistory, TokenHistory, VectorReader
+from mgrec.model.histories import ItemHistory, TokenHistory
 from mgrec.model.shares import Shares, shares_of
 from mgrec.model.transformer import exact_product
 from mgrec.recipe import ModelConfig
@@ -34,6 +34,7 @@ class Generator(nn.Module):
     """
 
     token_table: Tensor
+    repeat: Tensor
 
     def __init__(
         self,
@@ -44,7 +45,7 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         paper = config.family == "paper"
-        if paper and config.experts:
+        if paper and config.experts.views:
             raise RecipeError("model.experts: only for family 'default', found family 'paper'")
         self.config, self.ids = config, ids
         self.trie = Trie.of(ids) if trie is None else trie
@@ -58,7 +59,6 @@ class Generator(nn.Module):
             self.outputs = nn.Embedding(ids.vocabulary, config.dim)
         self.scale = config.dim**-0.5
         tables = {name: torch.from_numpy(e.vectors) for name, e in vectors.items()}
-        present = {name: torch.from_numpy(e.present) for name, e in vectors.items()}
         self._tables = [] if paper or not config.history_embeddings else list(tables)
         for name in self._tables:
             self.register_buffer(f"vectors_{name}", tables[name], persistent=False)
@@ -72,10 +72,9 @@ class Generator(nn.Module):
         self.decoder = TokenDecoder(config, len(ids.target), cross=paper, t5=paper)
         self.shares: Shares | None = None  # of items added after training
         self.experts: Experts | None = None
-        if isinstance(self.history, ItemHistory) and config.experts:
-            readers = cast(Mapping[str, VectorReader], self.history.readers)
-            known = {name: (tables[name], present[name]) for name in self._tables}
-            self.experts = Experts(config, ids, self.tokens, dict(readers.items()), known)
+        if config.experts.views:
+            self.experts = Experts(config, ids, vectors)
+        self.register_buffer("repeat", torch.zeros(()))  # see search.repeats
 
     def share(
         self, added: NDArray[np.bool_] | None, counts: NDArray[np.int64], ratio: float | None
@@ -105,7 +104,8 @@ class Generator(nn.Module):
         items = _recent(items, self.config.history)
         ids, vectors = self.content(items)
         context: Context = self.history(ids, vectors, (items >= 0).sum(1))
-        return context
+        views = None if self.experts is None else self.experts.states(items)
+        return replace(context, views=views, seen=items)
 
     def states(self, items: Tensor) -> Tensor:
         """Return [rows, n, dim]: the state after every item (default family only)."""
@@ -157,8 +157,9 @@ class Generator(nn.Module):
         total = self.log_prob_of_codes(context, items)
         if self.experts is None or self.shares is None or self.shares.by_content is None:
             return total
+        assert context.views is not None
         new = self.shares.items[items]
-        by_content = self.experts.by_content(context.start[new]).gather(1, items[new, None])[:, 0]
+        by_content = self.experts.by_content(context.views[new]).gather(1, items[new, None])[:, 0]
         return total.masked_scatter(new, by_content + self.shares.by_content)
 
     def log_prob_of_codes(self, context: Context, items: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -16,10 +18,11 @@ def score_items(model: Generator, context: Context, items: Tensor, rows: int = 1
     Items that training never saw have the one that the experts give them, where there are such.
     """
     users, n = items.shape
+    bare = replace(context, views=None, seen=None)  # no codes ask for them: not to be copied
     owner = torch.arange(users, device=items.device).repeat_interleave(n)
     flat = items.flatten()
     parts = [
-        model.log_prob_of_codes(context.select(owner[at : at + rows]), flat[at : at + rows])
+        model.log_prob_of_codes(bare.select(owner[at : at + rows]), flat[at : at + rows])
         for at in range(0, len(flat), rows)
     ]
     if not parts:
@@ -28,7 +31,8 @@ def score_items(model: Generator, context: Context, items: Tensor, rows: int = 1
     shares = model.shares  # one softmax a user here, and not one an item
     if model.experts is None or shares is None or shares.by_content is None:
         return scores
-    new = model.experts.by_content(context.start).gather(1, items) + shares.by_content
+    assert context.views is not None
+    new = model.experts.by_content(context.views).gather(1, items) + shares.by_content
     return torch.where(shares.items[items], new, scores)
 
 

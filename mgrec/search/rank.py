@@ -1,15 +1,17 @@
-"""Ranking: the best allowed items of a history, by generated and experts' scores together."""
+"""Ranking: the best allowed items of a history, by all that the model has to say of them."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from mgrec.ids.filters import Filter
 from mgrec.model.decoder import Context
 from mgrec.model.generator import Generator
 from mgrec.search.beam import Found, search
 from mgrec.search.exact import score_items
+from mgrec.search.repeats import Repeats
 
 
 def rank(
@@ -26,38 +28,76 @@ def ranked(
 ) -> Found:
     """Find the k best items of each context; [users, k].
 
-    Without experts this is the beam search. With them, the candidates are the beam's items and as
-    many of the experts' best; every candidate gets both scores exactly, and their weighted sum
-    (a product of experts, not normalised) ranks them. The bound is of what is no candidate.
+    Without experts and repeat score this is the beam search. A repeat score takes the history's
+    items out of the search and scores them one by one, so that all are ranked by what they are
+    worth with it. With experts the candidates are those and as many of the experts' best; every
+    candidate gets both scores exactly, and their weighted sum (a product of experts, not
+    normalised) ranks them. The bound is of what is no candidate.
     """
     beams = max(beams, k)
-    found = search(model, context, beams, allow)
-    if model.experts is not None:
-        found = _with_experts(model, context, found, beams, allow)
-    short = max(0, k - found.items.shape[1])
-    items = torch.nn.functional.pad(found.items, (0, short), value=-1)
-    scores = torch.nn.functional.pad(found.scores, (0, short), value=float("-inf"))
-    return Found(items[:, :k], scores[:, :k], found.bound)
+    repeats = Repeats.of(model, context) if model.config.repeat else None
+    fresh = allow
+    if repeats is not None:
+        fresh = (Filter.of(model.trie) if allow is None else allow).without(repeats.items)
+    found = search(model, context, beams, fresh)
+    dense: Tensor | None = None  # [users, items]
+    if model.experts is not None and context.views is not None:
+        dense = model.experts.combined(context.views)
+        found = _with_best(model, context, found, dense, beams, fresh)
+    if repeats is not None:
+        found = _with_seen(found, repeats, allow)
+    if dense is not None:
+        scores = found.scores + dense.gather(1, found.items.clamp(min=0))
+        found = Found(found.items, scores, found.bound)
+    return _first(found, k)
 
 
-def _with_experts(
-    model: Generator, context: Context, found: Found, beams: int, allow: Filter | None
+def _with_best(
+    model: Generator,
+    context: Context,
+    found: Found,
+    dense: Tensor,
+    most: int,
+    allow: Filter | None,
 ) -> Found:
-    """Add the experts' candidates and scores to what the beam search has found."""
-    assert model.experts is not None
-    items, scores = found.items, found.scores
-    dense = model.experts.combined(context.start)  # [users, items]
-    wanted = dense
+    """Add the allowed items that the experts rank first, with their generated scores.
+
+    What is no candidate then is below the best dropped prefix and below the experts' last choice.
+    """
+    if allow is None:
+        wanted = dense.clone()
+    else:
+        wanted = dense.masked_fill(~allow.items(len(dense)), float("-inf"))
+    # What the search has found is not looked for again.
+    user, place = (found.items >= 0).nonzero(as_tuple=True)
+    wanted[user, found.items[user, place]] = float("-inf")
+    best, items = wanted.topk(min(most, wanted.shape[1]), dim=1)
+    generated = score_items(model, context, items)
+    return Found(
+        torch.cat([found.items, items.masked_fill(best.isinf(), -1)], 1),
+        torch.cat([found.scores, generated], 1),
+        found.bound + best[:, -1],
+    )
+
+
+def _with_seen(found: Found, repeats: Repeats, allow: Filter | None) -> Found:
+    """Add the allowed items of the histories; every other loses what they gain, or gains it."""
+    items = repeats.items
     if allow is not None:
-        wanted = dense.masked_fill(~allow.items(context.rows), float("-inf"))
-    # What the beam has found is not looked for again.
-    wanted = wanted.scatter(1, items.clamp(min=0), float("-inf"))
-    best, more = wanted.topk(min(beams, wanted.shape[1]), dim=1)
-    generated = score_items(model, context, more).masked_fill(best.isinf(), float("-inf"))
-    both = torch.cat([items.masked_fill(scores.isinf(), -1), more.masked_fill(best.isinf(), -1)], 1)
-    total = torch.cat([scores, generated], 1) + dense.gather(1, both.clamp(min=0))
-    total = total.masked_fill(both < 0, float("-inf"))
-    order = total.argsort(dim=1, descending=True, stable=True)
-    # What is no candidate is below the best dropped prefix, and below the experts' last choice.
-    bound = found.bound + best[:, -1]
-    return Found(both.gather(1, order), total.gather(1, order), bound)
+        items = items.masked_fill(~allow.items(len(items)).gather(1, items.clamp(min=0)), -1)
+    log_z = repeats.log_z
+    return Found(
+        torch.cat([found.items, items], 1),
+        torch.cat([found.scores - log_z[:, None], repeats.scores], 1),
+        found.bound - log_z,
+    )
+
+
+def _first(found: Found, k: int) -> Found:
+    """Keep the k best, equal ones as they stand, and -1 with -inf behind."""
+    scores = found.scores.masked_fill(found.items < 0, float("-inf"))
+    order = scores.argsort(dim=1, descending=True, stable=True)[:, :k]
+    items, scores = found.items.gather(1, order), scores.gather(1, order)
+    short = max(0, k - items.shape[1])
+    items = pad(items.masked_fill(scores.isinf(), -1), (0, short), value=-1)
+    return Found(items, pad(scores, (0, short), value=float("-inf")), found.bound)

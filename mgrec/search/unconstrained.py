@@ -55,7 +55,7 @@ def free_search(model: Generator, context: Context, beams: int) -> tuple[Tensor,
         step = own - logits.logsumexp(-1, keepdim=True)  # [users * width, codes of the slot]
         width = score.shape[1]
         grown = score[..., None] + step.view(users, width, slot.size)
-        score, best = best_of(grown.flatten(1), beams)
+        score, best, _ = best_of(grown.flatten(1), beams)
         parent, code = best // slot.size, best % slot.size
         before = codes.gather(1, parent[..., None].expand(-1, -1, level))
         codes = torch.cat([before, code[..., None]], dim=2)

@@ -51,7 +51,8 @@ def _gains(
     """Return candidates' log-probabilities [cases, candidates, 1 + experts], and which is right."""
     assert model.experts is not None
     context = model.context(torch.from_numpy(history.padded()))
-    experts = model.experts.log_probs(context.start)  # [experts, cases, items]
+    assert context.views is not None
+    experts = model.experts.log_probs(context.views)  # [experts, cases, items]
     beam, _ = beam_search(model, context, beams)
     best = experts.topk(min(beams, experts.shape[2]), dim=2).indices  # [experts, cases, beams]
     candidates = torch.cat([beam.clamp(min=0), *best], 1).sort(1).values

@@ -65,14 +65,14 @@ def run_demo(out: Path, *, seed: int = 0, repurchase: float = 0.0) -> Table:
 
 def single(recipe: Recipe, modality: str) -> Recipe:
     """Return a recipe for one modality alone, all else equal."""
-    experts = [name for name in recipe.model.experts if name in ("id", modality)]
+    experts = [name for name in recipe.model.experts.views if name in ("id", modality)]
     return recipe.override(
         [
             f"name={modality}",
             "ids.fusion=unimodal",
             f"ids.modalities=[{modality}]",
             "ids.interleaved=false",
-            f"model.experts={experts}",
+            f"model.experts.views={experts}",
         ]
     )
 

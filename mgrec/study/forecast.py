@@ -26,12 +26,15 @@ def forecast(data: Dataset, recipe: Recipe) -> str:
     widths = model.heads * model.head_dim
     layer = model.dim * (4 * widths + 2 * model.hidden)
     levels = sum(recipe.quantiser.levels_of(m) for m in recipe.ids.modalities)
+    experts = len(model.experts.views)
     if model.family == "paper":
         tokens = (levels + 2) * min(model.history, float(data.log.lengths.mean()) / 2)
         products = tokens * model.layers * layer + (levels + 2) * model.decoder_layers * layer * 1.5
     else:  # the decoder runs only until one item is left, three codes as a rule
         products = model.layers * layer + 3 * model.decoder_layers * layer
-        products += 3 * model.dim * 256 + len(model.experts) * model.dim * data.n_items
+        products += 3 * model.dim * 256
+        drawn = min(data.n_items, 3 * recipe.training.targets + model.experts.negatives)
+        products += experts * (model.experts.layers * layer + model.dim * drawn)
     seconds = targets * EPOCHS * products * 6 * OVERHEAD / rate
     encoding = 0.0
     for modality in recipe.ids.modalities:
@@ -43,7 +46,7 @@ def forecast(data: Dataset, recipe: Recipe) -> str:
     vocabulary = sum(257 * recipe.quantiser.levels_of(m) for m in recipe.ids.modalities) + BASE
     parameters = vocabulary * model.dim * 2 + (model.layers + model.decoder_layers) * layer
     vectors = sum(e.vectors.nbytes for e in data.embeddings.values())
-    batch = recipe.training.targets * (3000 * model.dim + 4 * data.n_items * len(model.experts))
+    batch = recipe.training.targets * (3000 * model.dim + 4 * data.n_items * experts)
     memory = 0.6e9 + 20 * parameters + 3 * vectors + batch + 200 * data.n_items
     stages = f"about {_minutes(seconds)} of training ({EPOCHS} epochs)"
     if encoding:

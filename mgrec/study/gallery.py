@@ -8,9 +8,9 @@ import numpy as np
 
 from mgrec.study.codemap import CodeMap
 from mgrec.study.diagnostics import Diagnosis
-from mgrec.study.listing import titles
 from mgrec.study.parts import Dot, Item, Map, Section, Sheet, Strip
 from mgrec.study.wording import agreement
+from mgrec.titles import titles
 
 TOLD = 6  # attributes listed
 

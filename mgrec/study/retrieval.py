@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mgrec.catalogue import Catalogue
-from mgrec.fitting import fresh, untimed
+from mgrec.choice import untimed
+from mgrec.fitting import fresh
 from mgrec.measure.intervals import Interval, bootstrap
 from mgrec.model.alignment import Alignment
 from mgrec.model.training import train

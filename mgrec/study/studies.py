@@ -192,7 +192,7 @@ def changes_of(recipe: Recipe, variant: Variant) -> tuple[str, ...]:
     more: dict[str, Any] = {"quantiser.common": 0}  # there are no two blocks to bring together
     if variant is not EARLY:
         kept = ("id", "fused", variant.name)
-        more["model.experts"] = [name for name in recipe.model.experts if name in kept]
+        more["model.experts.views"] = [name for name in recipe.model.experts.views if name in kept]
         more["content.shuffle"] = [name for name in recipe.content.shuffle if name in kept]
         for key, own in (
             ("content.sources", recipe.content.sources),

@@ -22,10 +22,11 @@ def every(data, tiny, trained):
         name: Recommender.fit(data, tiny(name, "training.epochs=1", "model.layers=1"))
         for name in STRATEGIES
     }
-    return made | {"experts": trained}
+    repeat = tiny("text", "training.epochs=1", "model.repeat=true")
+    return made | {"experts": trained, "repeat score": Recommender.fit(data, repeat)}
 
 
-@pytest.mark.parametrize("kind", [*STRATEGIES, "experts"])
+@pytest.mark.parametrize("kind", [*STRATEGIES, "experts", "repeat score"])
 def test_every_side_of_an_explanation_adds_up_to_the_score(every, kind):
     made = every[kind]
     rng = np.random.default_rng(0)
@@ -99,7 +100,7 @@ def learned(topics, looks, users=60):
             "model.head_dim=16",
             "model.hidden=64",
             "model.dropout=0.2",
-            "model.experts=[]",
+            "model.experts.views=[]",
             "model.history_embeddings=true",
         ]
     )

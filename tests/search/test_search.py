@@ -77,19 +77,19 @@ def test_a_filter_keeps_the_order_and_the_probabilities_of_the_whole_catalogue(f
 
 
 @pytest.mark.parametrize("beams", [1, 5, 40])
-@pytest.mark.parametrize("experts", [(), ("id", "text")])
+@pytest.mark.parametrize("views", [(), ("id", "text")])
 @pytest.mark.parametrize(("family", "softmax"), KINDS)
-def test_nothing_that_was_not_found_scores_above_the_bound(family, softmax, experts, beams):
+def test_nothing_that_was_not_found_scores_above_the_bound(family, softmax, views, beams):
     torch.manual_seed(3)
-    if family == "paper" and experts:
+    if family == "paper" and views:
         pytest.skip("the paper's family has no experts")
-    model = tiny_generator(family=family, softmax=softmax, experts=experts)
+    model = tiny_generator(family=family, softmax=softmax, experts={"views": views})
     context = context_of(model)
     allow = Filter.of(model.trie, torch.rand(200) < 0.5)
     exact = score_catalogue(model, context)
     if model.experts is not None:
         with torch.inference_mode():
-            exact = exact + model.experts.combined(context.start)
+            exact = exact + model.experts.combined(context.views)
     exact = exact.masked_fill(~allow.items(3), float("-inf"))
     found = ranked(model, context, beams, beams, allow)
     for user in range(3):
@@ -98,7 +98,7 @@ def test_nothing_that_was_not_found_scores_above_the_bound(family, softmax, expe
         certain = int((found.scores[user] >= found.bound[user]).sum())
         best = exact[user].sort(descending=True).indices
         assert found.items[user, :certain].tolist() == best[:certain].tolist()
-        if not experts:
+        if not views:
             assert float(rest.max()) <= float(found.bound[user]) + 1e-5
     wide = ranked(model, context, 200, 200, allow)
     assert wide.bound.isinf().all()
@@ -113,10 +113,10 @@ def test_nothing_allowed_gives_nothing():
     assert scores.isinf().all()
 
 
-@pytest.mark.parametrize("experts", [(), ("id", "text", "image")])
-def test_a_batch_ranks_as_each_row_alone(experts):
+@pytest.mark.parametrize("views", [(), ("id", "text", "image")])
+def test_a_batch_ranks_as_each_row_alone(views):
     torch.manual_seed(3)
-    model = tiny_generator(experts=experts)
+    model = tiny_generator(experts={"views": views})
     histories = Sequences.of([[3, 4, 5], [7], [9, 150, 3, 4, 5, 6, 7, 8, 9, 10], [11, 12]])
     items, scores = top(model, histories, 10, 20, SearchConfig())
     for row, history in enumerate(histories):
@@ -127,11 +127,11 @@ def test_a_batch_ranks_as_each_row_alone(experts):
 
 def test_experts_and_generator_add_up_over_every_candidate():
     torch.manual_seed(4)
-    model = tiny_generator(experts=("id", "text"))
+    model = tiny_generator(experts={"views": ["id", "text"]})
     model.experts.weight.copy_(torch.tensor([0.3, 2.0]))
     context = context_of(model)
     with torch.inference_mode():
-        total = score_catalogue(model, context) + model.experts.combined(context.start)
+        total = score_catalogue(model, context) + model.experts.combined(context.views)
     items, scores = rank(model, context, 200, 200)
     best = total.sort(1, descending=True)
     torch.testing.assert_close(scores, best.values, atol=5e-5, rtol=1e-5)
@@ -185,7 +185,7 @@ def test_equal_scores_stand_in_the_order_of_their_places(scores, k):
 
 
 def test_batches_keep_to_the_memory_they_are_given():
-    model = tiny_generator(experts=("id", "text"))
+    model = tiny_generator(experts={"views": ["id", "text"]})
     wide, narrow = (plan(model, 500, SearchConfig(memory=mib)) for mib in (512, 16))
     assert narrow.memory <= 16 << 20
     assert 1 <= narrow.users <= wide.users

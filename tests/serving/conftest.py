@@ -26,7 +26,7 @@ def shop(tmp_path_factory, tiny) -> Path:
     data = world.embedded()
     # The frame names no pictures; the page is to show those of the folder.
     named = pl.read_ndjson(folder / "data" / "items.jsonl").select("item_id", "image")
-    made = Recommender.fit(data, tiny("late++", "model.experts=[text,image]"))
+    made = Recommender.fit(data, tiny("late++", "model.experts.views=[text,image]"))
     catalogue = made.catalogue
     items = catalogue.items.drop("image", strict=False).join(named, on="item_id", how="left")
     object.__setattr__(catalogue, "items", items)

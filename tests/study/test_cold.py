@@ -24,7 +24,7 @@ SMALL = [
     "training.warmup=20",
     "training.evaluate_every=4",
 ]
-EXPERTS = "model.experts=[text,image]"
+EXPERTS = "model.experts.views=[text,image]"
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,87 @@
+"""The experts of a recipe: each trained by itself, all weighed on validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mgrec.choice import best_epoch, sampled, scored, untimed
+from mgrec.data.sequences import Sequences
+from mgrec.data.splits import Cases, Split
+from mgrec.measure.metrics import ranks_of
+from mgrec.model.checkpoint import Checkpoint
+from mgrec.model.experts import Experts
+from mgrec.model.generator import Generator
+from mgrec.model.next_name import NextName
+from mgrec.model.training import Progress, train
+from mgrec.progress import say
+from mgrec.recipe import Recipe
+from mgrec.search.repeats import learn_repeat
+from mgrec.search.weights import learn_weights
+
+
+def fit_experts(
+    experts: Experts,
+    parts: Split,
+    recipe: Recipe,
+    checkpoint: Callable[[str], Checkpoint | None],  # of a named stage
+) -> dict[str, Any]:
+    """Train every expert by itself, each to its own best epoch on validation."""
+    facts = {}
+    sample = sampled(parts.validation, recipe) if len(parts.validation) else None
+    for name in experts.names:
+        done = fit_expert(
+            experts,
+            name,
+            parts.train,
+            recipe,
+            checkpoint(f"expert-{name}"),
+            recipe.model.experts.epochs,
+            sample,
+        )
+        facts[name] = {"seconds": done.seconds, "curve": done.curve, "epochs": best_epoch(done)}
+    return facts
+
+
+def fit_expert(
+    experts: Experts,
+    name: str,
+    log: Sequences,
+    recipe: Recipe,
+    checkpoint: Checkpoint | None,
+    epochs: int,
+    sample: Cases | None = None,
+) -> Progress:
+    """Train one expert; with a sample of cases, keep its best epoch on them."""
+    expert, config = experts[name], recipe.model.experts
+    settings = untimed(recipe).model_copy(update={"learning_rate": config.learning_rate})
+    label = f"expert {name}"
+    task = NextName(expert, log, settings, recipe.seed, negatives=config.negatives, name=label)
+
+    def evaluate() -> dict[str, float]:
+        assert sample is not None
+        return scored(ranks_of(expert.top(sample.history, 10), sample.targets))
+
+    return train(
+        task,
+        settings,
+        epochs=epochs,
+        seed=recipe.seed + 2 + experts.names.index(name),  # each its own noise
+        evaluate=None if sample is None else evaluate,
+        checkpoint=checkpoint,
+    )
+
+
+def combine(model: Generator, sample: Cases, recipe: Recipe) -> dict[str, Any]:
+    """Choose on validation how much each expert counts, and the repeat score."""
+    facts: dict[str, Any] = {}
+    if model.config.repeat:
+        learn_repeat(model, sample.history, sample.targets)
+        facts["repeat"] = float(model.repeat)
+        say(f"repeat score: {facts['repeat']:+.2f}")
+    if model.experts is not None:
+        learn_weights(model, sample.history, sample.targets, recipe.search.validation_beams)
+        weights = zip(model.experts.names, model.experts.weight.tolist(), strict=True)
+        facts["weights"] = dict(weights)
+        say("experts: " + ", ".join(f"{name} {w:.2f}" for name, w in facts["weights"].items()))
+    return facts

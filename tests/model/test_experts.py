@@ -1,0 +1,105 @@
+"""Experts: each learns what follows what in its own view, by an honest sample of the catalogue."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mgrec.data.features import Embeddings
+from mgrec.data.sequences import Sequences
+from mgrec.model.experts import Expert, Experts
+from mgrec.model.next_name import NextName, sampled_cross_entropy
+from mgrec.model.training import train
+from mgrec.model.views import NameView, VectorView, whitening
+from mgrec.recipe import TrainingConfig
+from tests.planted import FUSIONS, random_ids, random_vectors, tiny_model, walks
+
+TRAINING = TrainingConfig(targets=128, learning_rate=1e-2, warmup=10, precision="float32")
+
+
+def tiny_experts(*views, items=40):
+    config = tiny_model(experts={"views": views, "dropout": 0.1, "layers": 1})
+    vectors = {"text": random_vectors(items)}
+    return Experts(config, random_ids(FUSIONS["late++"], items), vectors)
+
+
+@pytest.mark.parametrize("view", ["id", "text", "image"])
+@pytest.mark.parametrize("negatives", [0, 10])
+def test_every_view_learns_which_item_follows(view, negatives):
+    """Text is read by its vectors, images by their codes, which some items share."""
+    torch.manual_seed(0)
+    expert = tiny_experts(view)[view]
+    task = NextName(expert, walks(40), TRAINING, 0, negatives=negatives)
+    train(task, TRAINING, epochs=25, seed=0)
+    found = expert.top(Sequences.of([[i, i + 1, i + 2] for i in range(30)]), 1)
+    assert (found[:, 0] == np.arange(30) + 3).mean() > (0.5 if view == "image" else 0.8)
+
+
+def test_what_is_kept_of_the_catalogue_follows_training():
+    torch.manual_seed(0)
+    expert = tiny_experts("text")["text"].eval()
+    before = expert.top(Sequences.of([[1, 2, 3]]), 40)
+    train(NextName(expert, walks(40), TRAINING, 0), TRAINING, epochs=3, seed=0)
+    after = expert.top(Sequences.of([[1, 2, 3]]), 40)
+    assert (before != after).any()
+    torch.testing.assert_close(expert.catalogue(), expert.view(torch.arange(40)))
+
+
+def test_a_sample_that_is_everything_is_the_plain_cross_entropy():
+    torch.manual_seed(1)
+    logits = torch.randn(150, 30, requires_grad=True)
+    right = torch.randint(0, 30, (150,))
+    wanted = F.cross_entropy(logits, right)
+    (gradient,) = torch.autograd.grad(wanted, logits)
+    found = sampled_cross_entropy(logits, right, torch.zeros(30))
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(torch.autograd.grad(found, logits)[0], gradient)
+
+
+def test_a_chance_of_a_half_counts_an_item_twice():
+    torch.manual_seed(2)
+    logits = torch.randn(5, 8, dtype=torch.float64, requires_grad=True)
+    right = torch.tensor([0, 3, 3, 7, 1])
+    chance = torch.tensor([0.5, 1, 0.25, 0.5, 1, 1, 0.5, 1], dtype=torch.float64)
+    mass = logits.exp() / chance
+    own = logits.gather(1, right[:, None])
+    mass = mass.scatter(1, right[:, None], own.exp())
+    wanted = (mass.sum(1).log() - own[:, 0]).mean()
+    found = sampled_cross_entropy(logits, right, chance.log().float())
+    torch.testing.assert_close(found.double(), wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_a_step_s_sample_holds_the_batch_and_tells_each_item_s_chance():
+    items, rounds = 60, 4000
+    log = walks(items, users=40)
+    expert = Expert(NameView(items, 8), tiny_model())
+    task = NextName(expert, log, TRAINING, 0, negatives=12)
+    generator = np.random.default_rng(0)
+    there, told = torch.zeros(items), torch.zeros(items)
+    torch.manual_seed(0)
+    for _ in range(rounds):
+        drawn = torch.from_numpy(generator.choice(log.items, 15).astype(np.int64))[None]
+        sample, chance = task.sample(drawn)
+        assert set(drawn[0].tolist()) <= set(sample.tolist())
+        there[sample] += 1
+        told[sample] = chance
+    torch.testing.assert_close(there / rounds, told, atol=0.03, rtol=0)
+
+
+def test_whitening_gives_every_axis_the_same_say_and_drops_what_is_flat():
+    rng = np.random.default_rng(0)
+    wide = rng.normal(size=(500, 4)) * [100, 10, 1, 0.1] @ rng.normal(size=(4, 9))
+    table = torch.from_numpy((wide - wide.mean(0)).astype(np.float32))
+    present = torch.ones(500, dtype=torch.bool)
+    white = table @ whitening(table, present, 9)
+    assert white.shape[1] <= 4
+    torch.testing.assert_close(white.T @ white / 500, torch.eye(white.shape[1]), atol=1e-3, rtol=0)
+    assert whitening(table, present, 2).shape == (9, 2)
+
+
+def test_items_without_a_vector_look_alike():
+    vectors = random_vectors(10)
+    view = VectorView(Embeddings(vectors.vectors, np.arange(10) < 7), 5, 8, 0.0)
+    seen = view(torch.arange(10))
+    assert (seen[7:] == seen[7]).all()
+    assert (seen[:7] != seen[7]).any(1).all()

@@ -85,19 +85,19 @@ def test_a_variant_is_found_whatever_its_row_is_called():
 def test_what_a_modality_had_of_its_own_goes_with_it(tmp_path):
     mine = tmp_path / "mine.yaml"
     mine.write_text(
-        "ids: {fusion: late++}\nmodel: {experts: [id, text, image]}\ncontent: {sources: {image:"
+        "ids: {fusion: late++}\nmodel: {experts: {views: [id, text, image]}}\ncontent: {sources: {image:"
         " encode}}\nquantiser: {common: 8, per_modality: {text: {levels: 2}, image: {size: 32}}}"
     )
     asked = grid(f"{mine}: strategies", "demo: strategies", settings=["training.epochs=3"])
     found = {row.name: row.recipe for row in asked}
     text, image, early = (found[f"mine, {name}"] for name in ("text", "image", "early"))
-    assert text.model.experts == ("id", "text")
+    assert text.model.experts.views == ("id", "text")
     assert text.content.sources == {}
     assert list(text.quantiser.per_modality) == ["text"]
     assert image.content.sources == {"image": "encode"}
     assert text.quantiser.common == early.quantiser.common == 0
     assert found["mine, late"].quantiser.common == 8
-    assert found["demo, image"].model.experts == ("image",)
+    assert found["demo, image"].model.experts.views == ("image",)
     assert find(asked, asked[4], studies.IMAGE).name == "mine, image"
 
 

@@ -19,7 +19,7 @@ from benchmarks.figure import Figure, table
 from benchmarks.machine import facts
 
 # Modules of this folder with a function `run(quick, data) -> list[Figure]`, in reading order.
-NAMES = ("decoding", "training", "sasrec", "quantisers", "index", "filters", "growth")
+NAMES = ("decoding", "training", "sasrec", "quantisers", "index", "filters", "requests", "growth")
 
 
 def main() -> None:

@@ -134,7 +134,5 @@ def named(
     catalogue: Catalogue, items: NDArray[np.int64], scores: NDArray[np.float32]
 ) -> tuple[Recommendation, ...]:
     """Return found items by their own ids."""
-    ids = catalogue.items["item_id"].gather(items).to_list()
-    return tuple(
-        Recommendation(item, score) for item, score in zip(ids, scores.tolist(), strict=True)
-    )
+    pairs = zip(items.tolist(), scores.tolist(), strict=True)
+    return tuple(Recommendation(catalogue.item_ids[item], score) for item, score in pairs)

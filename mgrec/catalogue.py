@@ -71,8 +71,13 @@ class Catalogue:
         return np.ones(self.n_items, bool) if self.removed is None else ~self.removed
 
     @cached_property
+    def item_ids(self) -> list[int | str]:
+        """The items' own ids; a list, since a look-up in a table takes milliseconds."""
+        return self.items["item_id"].to_list()
+
+    @cached_property
     def _index(self) -> dict[object, int]:
-        return {item: row for row, item in enumerate(self.items["item_id"].to_list())}
+        return {item: row for row, item in enumerate(self.item_ids)}
 
     def index_of(self, item_ids: object) -> NDArray[np.int64]:
         """Return int64 [n]: the items' indices, -1 where unknown; ids are cast to ours' type."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -36,8 +37,11 @@ class Users:
 
     def row(self, user: object) -> int | None:
         """Return a user's index, None where unknown."""
-        wanted = key(user, self.ids.dtype)
-        return None if wanted is None else self.ids.index_of(wanted)  # type: ignore[arg-type]
+        return self._index.get(key(user, self.ids.dtype))
+
+    @cached_property
+    def _index(self) -> dict[object, int]:
+        return {user: row for row, user in enumerate(self.ids.to_list())}
 
 
 def users_of(data: Dataset, catalogue: Catalogue) -> Users:

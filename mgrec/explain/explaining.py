@@ -44,7 +44,7 @@ def explain(
         raise RequestError(f"explain: item {item!r} is not in the catalogue")
     found = given(catalogue, recommender.users, history, user)
     log_share = float(recommender.popularity.logs[row])
-    item_id, [title] = catalogue.items["item_id"][row], titles(catalogue.items, [row], WIDTH)
+    item_id, [title] = catalogue.item_ids[row], titles(catalogue.items, [row], WIDTH)
     read = found.items[-model.config.history :]  # all that the model reads of it
     if not len(read):
         return Explanation(item_id, title, found.reason, log_share, log_share, log_share)
@@ -103,9 +103,8 @@ def _past(
 
     moved = shares(len(read), worth)
     without = worth(~np.eye(len(read), dtype=bool))
-    ids = items["item_id"].gather(read).to_list()
     parts = zip(
-        ids,
+        [recommender.catalogue.item_ids[other] for other in read],
         titles(items, read.tolist(), WIDTH),
         moved.tolist(),
         (score - without).tolist(),

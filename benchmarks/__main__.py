@@ -19,7 +19,17 @@ from benchmarks.figure import Figure, table
 from benchmarks.machine import facts
 
 # Modules of this folder with a function `run(quick, data) -> list[Figure]`, in reading order.
-NAMES = ("decoding", "training", "sasrec", "quantisers", "index", "filters", "growth", "serving")
+NAMES = (
+    "decoding",
+    "training",
+    "sasrec",
+    "quantisers",
+    "index",
+    "filters",
+    "requests",
+    "growth",
+    "serving",
+)
 
 
 def main() -> None:

@@ -44,7 +44,7 @@ def run(quick: bool, data: Path | None) -> list[Figure]:
             shutil.copytree(data, copy)
         made = Recommender.load(copy)
         bodies = _requests(made)
-        seconds = 2.0 if quick else 20.0
+        seconds = 5.0 if quick else 20.0
         with _served(copy) as (port, process):
             asyncio.run(load(port, "/v1/recommend", bodies, clients=8, seconds=min(seconds, 3)))
             return asyncio.run(_measured(port, process, bodies, made, seconds))

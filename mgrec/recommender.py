@@ -134,8 +134,7 @@ class Recommender:
         Raises
         ------
         RequestError
-            If k is below 1, there is not exactly one of history and user, or the condition cannot
-            be read.
+            If there is not exactly one of history and user, or something cannot be read.
         """
         request = Request(
             history, user, k, only, exclude, exclude_seen, where, {} if max_per is None else max_per
@@ -188,8 +187,7 @@ class Recommender:
         Raises
         ------
         RequestError
-            If k, the item, the modality or the condition does not fit, or the item lacks the
-            modality.
+            If the item is unknown or lacks the modality, or the request does not fit.
         """
         return similar(self, item, k, by, where)
 

@@ -4,11 +4,13 @@ import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import numpy as np
+import polars as pl
 import pytest
 import torch
 from hypothesis import settings
 
-from mgrec import Recipe, Recommender
+from mgrec import Dataset, Recipe, Recommender
 from mgrec.data.worlds import make_world
 
 # The same examples in every run.
@@ -59,3 +61,20 @@ def tiny():
 @pytest.fixture(scope="session")
 def trained(data, tiny):
     return Recommender.fit(data, tiny("late++", "model.experts.views=[text,image]"))
+
+
+@pytest.fixture(scope="session")
+def store(world, tiny):
+    """A recommender over a catalogue with attributes of several types."""
+    rng = np.random.default_rng(0)
+    tags = [
+        rng.choice(["red", "new", "big"], rng.integers(0, 3), replace=False).tolist()
+        for _ in range(world.n_items)
+    ]
+    look = [None if i % 11 == 0 else f"look {n}" for i, n in enumerate(world.look)]
+    bare = world.embedded()
+    items = world.items.drop("text", "image").with_columns(
+        tags=pl.Series(tags), category=pl.Series(look), topic=pl.Series(world.topic)
+    )
+    data = Dataset.from_frames(items, world.interactions, embeddings=bare.embeddings)
+    return Recommender.fit(data, tiny("late++", "model.experts.views=[text,image]", "training.epochs=1"))

@@ -4,33 +4,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mgrec import Dataset, Recommender, Request
+from mgrec import Request
 from mgrec.conditions.masks import mask
 from mgrec.errors import RequestError
 
 
-@pytest.fixture(scope="module")
-def shop(world, tiny):
-    """A recommender over a catalogue with attributes of several types."""
-    rng = np.random.default_rng(0)
-    tags = [
-        rng.choice(["red", "new", "big"], rng.integers(0, 3), replace=False).tolist()
-        for _ in range(world.n_items)
-    ]
-    look = [None if i % 11 == 0 else f"look {n}" for i, n in enumerate(world.look)]
-    bare = world.embedded()
-    items = world.items.drop("text", "image").with_columns(
-        tags=pl.Series(tags), category=pl.Series(look), topic=pl.Series(world.topic)
-    )
-    data = Dataset.from_frames(items, world.interactions, embeddings=bare.embeddings)
-    return Recommender.fit(
-        data, tiny("late++", "model.experts.views=[text,image]", "training.epochs=1")
-    )
-
-
-def whole(shop, user):
+def whole(store, user):
     """Return everything, best first: exact, as more beams than items leave nothing out."""
-    return list(shop.recommend(user=user, k=90))
+    return list(store.recommend(user=user, k=90))
 
 
 CONDITIONS = [
@@ -44,15 +25,15 @@ CONDITIONS = [
 @pytest.mark.parametrize("first", [1, 100])
 @pytest.mark.parametrize("where", CONDITIONS)
 def test_a_condition_keeps_the_order_and_the_scores_of_the_whole_catalogue(
-    shop, where, first, monkeypatch
+    store, where, first, monkeypatch
 ):
     monkeypatch.setattr("mgrec.answering.FIRST", first)  # one beam to begin with, or enough
-    ids = shop.catalogue.items["item_id"].to_list()
-    allowed = {ids[row] for row in np.flatnonzero(mask(where, shop.catalogue.items))}
+    ids = store.catalogue.items["item_id"].to_list()
+    allowed = {ids[row] for row in np.flatnonzero(mask(where, store.catalogue.items))}
     assert 0 < len(allowed) < 90
-    for user in shop.users.ids[:5]:
-        wanted = [item for item in whole(shop, user) if item.item_id in allowed][:7]
-        [found] = shop.recommend_many([Request(user=user, k=7, where=where, beams=1)])
+    for user in store.users.ids[:5]:
+        wanted = [item for item in whole(store, user) if item.item_id in allowed][:7]
+        [found] = store.recommend_many([Request(user=user, k=7, where=where, beams=1)])
         assert found.exact
         assert found.item_ids == [item.item_id for item in wanted]
         np.testing.assert_allclose(
@@ -62,31 +43,31 @@ def test_a_condition_keeps_the_order_and_the_scores_of_the_whole_catalogue(
 
 @pytest.mark.parametrize("kept", [1, 3, 10])
 @pytest.mark.parametrize("beams", [1, 3, None])
-def test_there_are_k_answers_wherever_k_items_are_allowed(shop, kept, beams):
-    ids = shop.catalogue.items["item_id"].to_list()
+def test_there_are_k_answers_wherever_k_items_are_allowed(store, kept, beams):
+    ids = store.catalogue.items["item_id"].to_list()
     rng = np.random.default_rng(kept)
-    for user in shop.users.ids[:5]:
+    for user in store.users.ids[:5]:
         only = [ids[row] for row in rng.permutation(90)[:kept]]
         request = Request(user=user, k=10, only=only, beams=beams)
-        [found] = shop.recommend_many([request])
-        wanted = [item.item_id for item in whole(shop, user) if item.item_id in only]
+        [found] = store.recommend_many([request])
+        wanted = [item.item_id for item in whole(store, user) if item.item_id in only]
         assert found.item_ids == wanted
         listed = ", ".join(f'"{item}"' for item in only)
-        assert shop.recommend(user=user, where=f"item_id in [{listed}]").item_ids == wanted
+        assert store.recommend(user=user, where=f"item_id in [{listed}]").item_ids == wanted
 
 
-def test_many_excluded_items_leave_the_rest(shop, monkeypatch):
-    ids = shop.catalogue.items["item_id"].to_list()
-    user = shop.users.ids[1]
-    usual = shop.recommend(user=user, k=20, exclude=ids[:60])
+def test_many_excluded_items_leave_the_rest(store, monkeypatch):
+    ids = store.catalogue.items["item_id"].to_list()
+    user = store.users.ids[1]
+    usual = store.recommend(user=user, k=20, exclude=ids[:60])
     monkeypatch.setattr("mgrec.questions.BY_NAME", 5)
-    assert shop.recommend(user=user, k=20, exclude=ids[:60]).item_ids == usual.item_ids
-    assert usual.item_ids == [i.item_id for i in whole(shop, user) if i.item_id in ids[60:]][:20]
+    assert store.recommend(user=user, k=20, exclude=ids[:60]).item_ids == usual.item_ids
+    assert usual.item_ids == [i.item_id for i in whole(store, user) if i.item_id in ids[60:]][:20]
 
 
-def test_a_batch_of_different_requests_answers_as_each_alone(shop, monkeypatch):
-    ids = shop.catalogue.items["item_id"].to_list()
-    users = shop.users.ids.to_list()
+def test_a_batch_of_different_requests_answers_as_each_alone(store, monkeypatch):
+    ids = store.catalogue.items["item_id"].to_list()
+    users = store.users.ids.to_list()
     requests = [
         Request(user=users[0]),
         Request(user=users[1], k=3, where=CONDITIONS[0]),
@@ -100,17 +81,17 @@ def test_a_batch_of_different_requests_answers_as_each_alone(shop, monkeypatch):
         Request(user=users[5], beams=2, k=2, exclude=ids[40:]),
         Request(user=users[6], where="price < 0"),
     ]
-    alone = [shop.recommend_many([request])[0] for request in requests]
+    alone = [store.recommend_many([request])[0] for request in requests]
     for masks in (1 << 26, 1):  # all masks in one batch, and one a batch
         monkeypatch.setattr("mgrec.search.jobs.MASKS", masks)
-        together = shop.recommend_many(requests)
+        together = store.recommend_many(requests)
         for one, other in zip(alone, together, strict=True):
             assert one.item_ids == other.item_ids
             assert one.reason == other.reason
             np.testing.assert_allclose([i.score for i in one], [i.score for i in other], atol=1e-4)
     assert len(alone[-1]) == 0
     assert alone[-1].reason == "no item of the catalogue is allowed"
-    assert shop.recommend_many([]) == []
+    assert store.recommend_many([]) == []
 
 
 def greedy(ranked, values, most, k):
@@ -127,36 +108,38 @@ def greedy(ranked, values, most, k):
 
 @pytest.mark.parametrize("first", [1, 4, 100])
 @pytest.mark.parametrize(("attribute", "most"), [("category", 1), ("tags", 2), ("topic", 5)])
-def test_at_most_so_many_of_a_value_are_taken_greedily(shop, attribute, most, first, monkeypatch):
+def test_at_most_so_many_of_a_value_are_taken_greedily(store, attribute, most, first, monkeypatch):
     monkeypatch.setattr("mgrec.answering.FIRST", first)
-    items = shop.catalogue.items
+    items = store.catalogue.items
     rows = zip(items["item_id"], items[attribute].to_list(), strict=True)
     values = {
         item: own if isinstance(own, list) else [] if own is None else [own] for item, own in rows
     }
-    for user in shop.users.ids[:4]:
+    for user in store.users.ids[:4]:
         request = Request(user=user, k=20, max_per={attribute: most}, beams=1)
-        [found] = shop.recommend_many([request])
+        [found] = store.recommend_many([request])
         assert found.exact
-        assert found.item_ids == greedy(whole(shop, user), values, most, 20)
+        assert found.item_ids == greedy(whole(store, user), values, most, 20)
 
 
-def test_an_answer_says_whether_it_is_certain(shop, monkeypatch):
-    user = shop.users.ids[0]
-    assert shop.recommend(user=user, k=90).exact
-    assert not shop.recommend_many([Request(user=user, k=5, beams=5)])[0].exact
+def test_an_answer_says_whether_it_is_certain(store, monkeypatch):
+    user = store.users.ids[0]
+    assert store.recommend(user=user, k=90).exact
+    assert not store.recommend_many([Request(user=user, k=5, beams=5)])[0].exact
     monkeypatch.setattr("mgrec.answering.FIRST", 2)
     monkeypatch.setattr("mgrec.answering.WIDEST", 4)
     for limits in ({}, {"season": 1}):
         request = Request(user=user, k=4, where="price < 30", beams=2, max_per=limits)
-        [found] = shop.recommend_many([request])
+        [found] = store.recommend_many([request])
         assert len(found) == 4
         assert not found.exact
 
 
-def test_variety_holds_among_popular_items_too(shop):
-    found = shop.recommend(user="nobody", k=30, max_per={"category": 2})
-    look = dict(zip(shop.catalogue.items["item_id"], shop.catalogue.items["category"], strict=True))
+def test_variety_holds_among_popular_items_too(store):
+    found = store.recommend(user="nobody", k=30, max_per={"category": 2})
+    look = dict(
+        zip(store.catalogue.items["item_id"], store.catalogue.items["category"], strict=True)
+    )
     counted = pl.Series([look[item] for item in found.item_ids]).drop_nulls().value_counts()
     assert counted["count"].to_list() == [2, 2, 2]
     assert sum(look[item] is None for item in found.item_ids) == 9  # items without one: no limit
@@ -179,12 +162,12 @@ def test_variety_holds_among_popular_items_too(shop):
         ({"only": "i01"}, "only: expected a list of item ids"),
     ],
 )
-def test_requests_that_do_not_fit_are_refused_before_any_search(shop, fields, message):
+def test_requests_that_do_not_fit_are_refused_before_any_search(store, fields, message):
     with pytest.raises(RequestError, match=message.replace("?", r"\?")):
-        shop.check(Request(user=shop.users.ids[0], **fields))
+        store.check(Request(user=store.users.ids[0], **fields))
 
 
-def test_a_condition_is_evaluated_once(shop):
-    first = shop.select("price < 20")
-    assert shop.select("price < 20") is first
-    assert shop.select("price  < 20") is not first
+def test_a_condition_is_evaluated_once(store):
+    first = store.select("price < 20")
+    assert store.select("price < 20") is first
+    assert store.select("price  < 20") is not first

@@ -61,7 +61,7 @@ class BodyGuard:
         headers = dict(scope["headers"])
         large = Refusal(413, f"body: expected at most {most:,} bytes, found more")
         declared = headers.get(b"content-length", b"0")
-        if not declared.isdigit() or int(declared) > 4 * most:
+        if not declared.isdigit() or len(declared) > 18 or int(declared) > 4 * most:
             raise large
         parts: list[bytes] = []
         size = 0

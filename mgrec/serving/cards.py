@@ -52,8 +52,8 @@ def cards(
     scores: Sequence[float] | None = None,
 ) -> list[Card]:
     """Return the cards of items, in the order of their rows."""
-    items = edition.recommender.catalogue.items
-    ids = [str(item) for item in items["item_id"].gather(list(rows)).to_list()]
+    known = edition.recommender.catalogue.item_ids
+    ids = [str(known[row]) for row in rows]
     names = edition.titles(rows)
     facts = _facts(edition, rows)
     made = []

@@ -31,9 +31,10 @@ class Edition:
     recommender: Recommender
 
     @cached_property
-    def _titles(self) -> pl.Series:
+    def _titles(self) -> list[str]:
+        """A list, since a look-up in a table takes milliseconds."""
         items = self.recommender.catalogue.items
-        return pl.Series("title", titles(items, range(len(items))), dtype=pl.String)
+        return titles(items, range(len(items)))
 
     @property
     def n_items(self) -> int:
@@ -44,7 +45,7 @@ class Edition:
     def searchable(self) -> pl.Series:
         """What a search of the catalogue looks through: titles and ids, in lower case."""
         ids = self.recommender.catalogue.items["item_id"].cast(pl.String)
-        return (self._titles + " " + ids).str.to_lowercase()
+        return (pl.Series("title", self._titles, dtype=pl.String) + " " + ids).str.to_lowercase()
 
     @property
     def attributes(self) -> dict[str, pl.DataType]:
@@ -71,7 +72,7 @@ class Edition:
 
     def titles(self, rows: Sequence[int]) -> list[str]:
         """Return what items are called, empty where they have no name."""
-        return self._titles.gather(list(rows)).to_list()
+        return [self._titles[row] for row in rows]
 
     def warm(self) -> None:
         """Ask once, so that no client waits for what is made at the first request."""

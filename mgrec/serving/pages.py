@@ -229,7 +229,7 @@ def _log(edition: Edition, user: str) -> list[str] | None:
     if row is None:
         return None
     last = np.asarray(made.users.log[row])[-HISTORY:].tolist()
-    return [str(item) for item in made.catalogue.items["item_id"].gather(last).to_list()]
+    return [str(made.catalogue.item_ids[row]) for row in last]
 
 
 def _kept(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,6 +56,9 @@ def serve(
     shelf = Shelf(named, limits, metrics, folders)
     allowed = tuple(hosts) or ((*LOOPBACK, host) if _is_loopback(host) else ("*",))
     app = application(shelf, metrics, limits, keys, allowed)
+    # What is there now stays: a full collection that looked through it would hold up every answer.
+    gc.collect()
+    gc.freeze()
     uvicorn.run(
         app,
         host=host,

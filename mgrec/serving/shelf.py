@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+import torch
+
 from mgrec.answers import Recommendations
 from mgrec.errors import MgrecError
 from mgrec.requests import Request
@@ -155,6 +157,10 @@ class Shelf:
         self._watcher: asyncio.Task[None] | None = None
         metrics.watch_waiting(lambda: self._worker.waiting)
         self.ready = False
+        # A first version is built on torch's meta device, whose first use imports for a second and
+        # would hold up every answer under way.
+        with torch.device("meta"):
+            torch.nn.Embedding(1, 1)
         self.runs = {
             name: Served(
                 name,

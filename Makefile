@@ -41,7 +41,7 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps, so that an environment is made once, and again when what it is made of has changed.
-$(VENV)/.for-demo: EXTRAS := offline,report
+$(VENV)/.for-demo: EXTRAS := offline,report,serve
 $(VENV)/.for-demo: pyproject.toml constraints.txt | $(VENV)/.made
 	$(install)
 

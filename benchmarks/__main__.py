@@ -20,6 +20,7 @@ from benchmarks.machine import facts
 
 # Modules of this folder with a function `run(quick, data) -> list[Figure]`, in reading order.
 NAMES = ("decoding", "training", "sasrec", "quantisers", "index", "filters", "requests", "growth")
+NAMES += ("serving",)
 
 
 def main() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from mgrec.errors import MgrecError, RequestError
+from mgrec.errors import MgrecError, MissingExtra, RequestError
 from mgrec.progress import say
 
 app = typer.Typer(
@@ -204,9 +205,19 @@ def compare(
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder for runs and report. Run again to resume.")],
     recipes: Annotated[
-        str,
-        typer.Option(help="Names or YAML files, by commas; late*1 has one seed."),
-    ] = "text,image,early,late,late++",
+        str | None,
+        typer.Option(
+            help="Names or YAML files, by commas; late*1 has one seed. Without a study:"
+            " text,image,early,late,late++."
+        ),
+    ] = None,
+    study: Annotated[
+        list[str],
+        typer.Option(
+            help="Rows of the paper's tables: claims (that is strategies, ablation, target,"
+            ' control), sensitivity, extensions; of another recipe: "late++: claims". Repeatable.'
+        ),
+    ] = [],  # noqa: B006
     seeds: Annotated[int, typer.Option(min=1, help="Of every recipe without a star.")] = 3,
     sweep: Annotated[
         list[str],
@@ -235,6 +246,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Put strategies and baselines side by side, on one split and budget, with tests."""
+    from mgrec.study.compare import STRATEGIES
     from mgrec.study.compare import compare as put
     from mgrec.study.publishing import document, table
 
@@ -242,16 +254,73 @@ def compare(
     found = put(
         _read(data, column, text_column),
         out,
-        _words(recipes),
+        (() if study else STRATEGIES) if recipes is None else _words(recipes),
         seeds=seeds,
         settings=[*setting, *([] if minutes is None else [f"training.minutes={minutes}"])],
         sweeps=sweep,
+        studies=study,
         baselines=_words(baselines),
         against=against,
         exclude_seen=exclude_seen,
         dataset=published,
     )
     _print(document(found) if as_json else table(found, out).to_text(), as_json)
+
+
+@app.command()
+def cold(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder for artifact and report. Run again to resume.")],
+    recipe: Annotated[str, typer.Option(help="A recipe's name, or a YAML file.")] = "late++",
+    share: Annotated[float, typer.Option(help="Part of the items that come later.")] = 0.05,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other items.")] = 0,
+    setting: Setting = [],  # noqa: B006
+    column: Column = [],  # noqa: B006
+    text_column: TextColumn = [],  # noqa: B006
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Train without some items, add them, and measure: who finds them, and what others lose."""
+    from mgrec.recipe import Recipe
+    from mgrec.study.cold import cold_start
+    from mgrec.study.cold_page import document, publish, table
+
+    _threads(threads)
+    chosen = Recipe.named(recipe).override(setting)
+    found = cold_start(_read(data, column, text_column), chosen, out, share=share, seed=seed)
+    publish(found, out)
+    _print(document(found) if as_json else table(found).to_text(), as_json)
+
+
+@app.command()
+def study(
+    folder: Annotated[Path, typer.Argument(help="Folder that 'mgrec compare' wrote.")],
+    users: Annotated[
+        int, typer.Option(min=1, help="Test cases that are searched without the catalogue.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw of users and items.")] = 0,
+    item: Annotated[
+        str | None, typer.Option(help="Item whose company is shown; the most taken one else.")
+    ] = None,
+    attribute: Annotated[
+        str | None,
+        typer.Option(help="Column that maps are coloured by; the most telling one else."),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Ask the paper's questions of compared models: what codes follow, whether blocks fit."""
+    from mgrec.study.diagnosis_page import page
+    from mgrec.study.diagnostics import diagnose
+    from mgrec.study.markdown import markdown
+    from mgrec.study.publishing import publish_study, study_document
+
+    _threads(threads)
+    found = diagnose(folder, users=users, seed=seed, item=item, attribute=attribute)
+    where = publish_study(found, folder)
+    summary = page(found)
+    text = f"{markdown(summary)}\nReport: {where}"
+    _print(study_document(found, summary) if as_json else text, as_json)
 
 
 @app.command()
@@ -365,6 +434,103 @@ def inspect(
     _print(found.to_dict() if as_json else found.to_text(), as_json)
 
 
+@app.command()
+def add_items(
+    run: Run,
+    items: Annotated[Path, typer.Argument(help="Items as in a data folder: jsonl, csv, parquet.")],
+    embeddings: Annotated[
+        Path | None, typer.Option(help="Folder of ready-made text.npz, image.npz and so on.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where picture paths begin; the items' own folder.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Add items to a saved recommender, at once and without training."""
+    from mgrec.newcomers import ready_in
+    from mgrec.serving.live import Live
+
+    live = Live.open(run)
+    ready = ready_in(embeddings, live.recommender.catalogue) if embeddings else None
+    _changed(live.add_items(items, embeddings=ready, folder=folder), as_json)
+
+
+@app.command()
+def remove_items(
+    run: Run,
+    ids: Annotated[list[str] | None, typer.Argument(help="Item ids.")] = None,
+    file: Annotated[Path | None, typer.Option(help="File of item ids, one a line.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Take items off: they are not recommended any more, and histories may still hold them."""
+    from mgrec.serving.live import Live
+
+    if bool(ids) == (file is not None):
+        raise RequestError("remove-items: expected either item ids or --file, and not both")
+    lines = file.read_text(encoding="utf-8").splitlines() if file else ids or []
+    wanted = [line.strip() for line in lines if line.strip()]
+    _changed(Live.open(run).remove_items(wanted), as_json)
+
+
+@app.command()
+def rollback(run: Run, as_json: Json = False) -> None:
+    """Return to the catalogue before the last change."""
+    from mgrec.serving.live import Live
+
+    _changed(Live.open(run).rollback(), as_json)
+
+
+@app.command()
+def serve(
+    run: Run,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    more: Annotated[
+        list[Path], typer.Option(help="Another run, served beside the first. Repeatable.")
+    ] = [],  # noqa: B006
+    pictures: Annotated[
+        list[Path],
+        typer.Option(help="The data folder whose pictures the page shows; one for all, or each."),
+    ] = [],  # noqa: B006
+    api_key_file: Annotated[
+        Path | None, typer.Option(help="Lines 'read KEY' or 'write KEY'; without it all may.")
+    ] = None,
+    allowed_host: Annotated[
+        list[str], typer.Option(help="A name under which it may be asked. Repeatable.")
+    ] = [],  # noqa: B006
+    seconds: Annotated[float, typer.Option(min=0.05, help="That an answer may take.")] = 5.0,
+    upload: Annotated[
+        int, typer.Option(min=1, help="MiB of a request that adds items, at most.")
+    ] = 64,
+    watch: Annotated[
+        float, typer.Option(min=0, help="Seconds between looks for a new version; 0 never looks.")
+    ] = 2.0,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the model.")] = 1,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Serve runs over HTTP, with a page: recommend, explain, add and remove items."""
+    try:
+        from mgrec.serving.keys import Keys
+        from mgrec.serving.limits import Limits
+        from mgrec.serving.server import serve as run_server
+    except ImportError as error:
+        raise MissingExtra(
+            f"serve: '{error.name}' is not installed: pip install 'mgrec[serve]'"
+        ) from None
+
+    run_server(
+        [run, *more],
+        host=host,
+        port=port,
+        pictures=pictures,
+        keys=Keys.of_file(api_key_file) if api_key_file else None,
+        limits=Limits(seconds=seconds, upload=upload << 20, watch=watch),
+        hosts=allowed_host,
+        threads=threads,
+        log_level=log_level,
+    )
+
+
 def main() -> None:
     """Run the command line; whatever mgrec refuses is one line and exit status 2."""
     try:
@@ -394,6 +560,12 @@ def _read(path: Path, columns: list[str], text_columns: list[str]) -> Any:
     for warning in dataset.notes.warnings:
         say(f"warning: {warning}")
     return dataset
+
+
+def _changed(change: Any, as_json: bool) -> None:
+    for problem in change.problems:
+        say(f"warning: {problem}")
+    _print(asdict(change) if as_json else str(change), as_json)
 
 
 def _words(text: str) -> list[str]:

@@ -17,7 +17,7 @@ from mgrec.errors import RequestError
 from mgrec.ids.filters import Filter
 from mgrec.progress import bar, say
 from mgrec.requests import check_number
-from mgrec.search.ranking import everything, top
+from mgrec.search.ranking import top
 
 if TYPE_CHECKING:
     from mgrec.recommender import Recommender
@@ -37,16 +37,19 @@ def rank(
 
     def unseen(rows: NDArray[np.int64]) -> Filter:
         seen = torch.from_numpy(given.select(rows).padded())
-        return Filter.of(model.trie, exclude=seen)
+        return Filter.of(model.trie, kept, seen)
 
-    wanted = min(k, recommender.catalogue.n_items)
+    kept = None if recommender.listed is None else recommender.listed.kept
+    listed = None if kept is None else Filter.of(model.trie, kept)
+    wanted = min(k, recommender.n_listed)
     if len(known):
         search = recommender.recipe.search
-        allow = unseen if exclude_seen else everything
+        allow = unseen if exclude_seen else lambda rows: listed
         found = top(model, given, wanted, max(search.beams, wanted), search, allow)
         items[known, :wanted], scores[known, :wanted] = found
     empty = np.flatnonzero(history.lengths == 0)
-    items[empty, :wanted], scores[empty, :wanted] = recommender.popularity.best(wanted)
+    best = recommender.popularity.best(wanted, recommender.catalogue.listed)
+    items[empty, :wanted], scores[empty, :wanted] = best
     return items, scores
 
 
@@ -61,7 +64,7 @@ def recommend_all(recommender: Recommender, path: Path, k: int, exclude_seen: bo
     check_number("k", k)
     if path.is_dir():
         raise RequestError(f"{path}: found a folder, expected a file to write to")
-    k = min(k, recommender.catalogue.n_items)
+    k = min(k, recommender.n_listed)
     ids, users = recommender.catalogue.items["item_id"], recommender.users
     say(f"ranking {len(users):,} users: {recommender.plan(k)}")
 

@@ -35,6 +35,8 @@ def make(
     if out is not None:
         artifact.check_place(out)
     catalogue = start.catalogue if start else build_catalogue(data, recipe, cache)
+    if catalogue.added is not None:  # what it did not know, it is trained on now
+        catalogue = replace(catalogue, added=None)
     users = users_of(data, catalogue)
     before = start.model if start else None
     saves = Checkpoints.beside(out, recipe, data.fingerprint, before)

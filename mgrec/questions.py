@@ -27,7 +27,7 @@ class Question:
 
     Attributes
     ----------
-    allowed : the items that `only` and `where` allow; None: all
+    allowed : the items of the catalogue that `only` and `where` allow; None: all
     excluded : int64 [n], further items not allowed, each once, all of them allowed otherwise
     n_allowed : how many items are left
     """
@@ -62,7 +62,7 @@ def question(recommender: Recommender, request: Request) -> Question:
     history = given(catalogue, recommender.users, request.history, request.user)
     for name in request.max_per:
         recommender.values(name)
-    allowed = None if request.where is None else recommender.select(request.where)
+    allowed = recommender.listed if request.where is None else recommender.select(request.where)
     excluded = np.unique(_known(catalogue, request.exclude))
     if request.exclude_seen:
         excluded = np.union1d(excluded, history.items)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from mgrec import artifact, everybody
@@ -21,8 +22,10 @@ from mgrec.data.splits import Split, split
 from mgrec.errors import RequestError
 from mgrec.explain.explaining import explain
 from mgrec.explain.explanation import Explanation
+from mgrec.growing import grown, model_over, shrunk
 from mgrec.measure.evaluation import Evaluation, measure
 from mgrec.model.generator import Generator
+from mgrec.newcomers import Ready, newcomers
 from mgrec.popularity import Popularity
 from mgrec.progress import say
 from mgrec.questions import question
@@ -240,6 +243,73 @@ class Recommender:
         found = self.top(parts.test.history, 20, exclude_seen)
         return measure(found, parts, self.catalogue.n_items, self.catalogue.present())
 
+    # ---------------------------------------------------------------- changing
+
+    def add_items(
+        self,
+        items: pl.DataFrame | Path | str,
+        *,
+        embeddings: Ready | None = None,
+        folder: Path | str | None = None,
+    ) -> Recommender:
+        """Return a recommender that knows further items, at once and without training.
+
+        New items are encoded, standardised and quantised as the others were; nobody else's ID
+        changes. An item that was removed may come again: it keeps the ID that it had.
+
+        Parameters
+        ----------
+        items : a frame, or a parquet, csv or jsonl file, with the columns of the catalogue
+        embeddings : by modality, ready-made vectors: `Embeddings` with a row for each of the
+            items, or ``(item_ids, floats [rows, dim])``; codes, where the catalogue has only codes
+        folder : that picture paths are relative to; a file's own folder if not named
+
+        Raises
+        ------
+        DataError, RecipeError
+            In one line, if something is malformed, known already or cannot be encoded.
+        """
+        content = self.recipe.content
+        found = newcomers(self.catalogue, items, content, ready=embeddings, folder=folder)
+        return self.over(grown(self.catalogue, found))
+
+    def remove_items(self, ids: Iterable[ItemId]) -> Recommender:
+        """Return a recommender that does not recommend some items; histories may still hold them.
+
+        Nobody else's score changes.
+
+        Raises
+        ------
+        RequestError
+            If the catalogue does not know an item, or it was removed before.
+        """
+        return self.over(shrunk(self.catalogue, self.rows_of(ids)))
+
+    def rows_of(self, ids: Iterable[ItemId]) -> NDArray[np.int64]:
+        """Return the indices of listed items.
+
+        Raises
+        ------
+        RequestError
+            If one is unknown, or removed.
+        """
+        if isinstance(ids, str):
+            raise RequestError(f"items: expected a list of item ids, found the text {ids!r}")
+        wanted = list(dict.fromkeys(ids))
+        rows = self.catalogue.index_of(wanted)
+        for item, row in zip(wanted, rows.tolist(), strict=True):
+            if row < 0:
+                raise RequestError(f"item {item!r}: not in the catalogue")
+            if not self.catalogue.listed[row]:
+                raise RequestError(f"item {item!r}: removed already")
+        return rows
+
+    def over(self, catalogue: Catalogue) -> Recommender:
+        """Return the same recommender over a catalogue that has grown or shrunk."""
+        counts = np.pad(self.counts, (0, catalogue.n_items - len(self.counts)))
+        model = model_over(self.model, catalogue, counts, self.recipe.search.new_items)
+        return replace(self, catalogue=catalogue, model=model, counts=counts, tested=None)
+
     # ---------------------------------------------------------------- keeping
 
     def save(self, path: Path | str) -> None:
@@ -257,7 +327,7 @@ class Recommender:
 
     @classmethod
     def load(cls, path: Path | str) -> Recommender:
-        """Load what `save` wrote.
+        """Load what `save` wrote, with what `mgrec.serving.live` has added and removed since.
 
         The trie stays a map of the artifact's file: replace a folder in use as `save` does, by
         renaming a whole one, and never write into it.
@@ -267,9 +337,9 @@ class Recommender:
         ArtifactError
             If there is no artifact, or it is corrupt or of a newer format.
         """
-        from mgrec.storage import recommender_of
+        from mgrec.storage import load_version
 
-        return recommender_of(artifact.read(Path(path)))
+        return load_version(Path(path))[1]
 
     # ---------------------------------------------------------------- inside
 
@@ -295,9 +365,20 @@ class Recommender:
         return Popularity.of(self.counts)
 
     @cached_property
+    def n_listed(self) -> int:
+        """How many items may be recommended."""
+        return int(self.catalogue.listed.sum())
+
+    @cached_property
+    def listed(self) -> Selection | None:
+        """The items of the catalogue that were not removed; None: all."""
+        listed = self.catalogue.listed
+        return None if listed.all() else Selection.of(self.model.trie, listed)
+
+    @cached_property
     def select(self) -> Callable[[str], Selection]:
         """What selects items by a condition on their attributes."""
-        return selections(self.catalogue.items, self.model.trie)
+        return selections(self.catalogue.items, self.model.trie, self.catalogue.listed)
 
     @cached_property
     def values(self) -> Callable[[str], Sequences]:

@@ -32,12 +32,17 @@ class Selection:
         return cls(keep, Kept.of(trie, torch.from_numpy(keep)))
 
 
-def selections(items: pl.DataFrame, trie: Trie) -> Callable[[str], Selection]:
-    """Return what selects items by a condition; the latest are remembered, as many as fit."""
+def selections(
+    items: pl.DataFrame, trie: Trie, listed: NDArray[np.bool_]
+) -> Callable[[str], Selection]:
+    """Return what selects listed items, bool [items], by a condition.
+
+    The latest are remembered, as many as fit.
+    """
     most = max(4, min(1024, ROOM // (EACH * len(items))))
 
     @lru_cache(maxsize=most)
     def select(where: str) -> Selection:
-        return Selection.of(trie, mask(where, items))
+        return Selection.of(trie, mask(where, items) & listed)
 
     return select

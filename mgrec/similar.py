@@ -46,8 +46,7 @@ def similar(
     else:
         score = np.mean([_standardised(side) for side in sides], axis=0)
         keep = np.logical_or.reduce([np.isfinite(side) for side in sides])
-    if where is not None:
-        keep &= recommender.select(where).keep
+    keep &= catalogue.listed if where is None else recommender.select(where).keep
     keep[row] = False
     rows = np.flatnonzero(keep)
     rows = rows[np.lexsort((-recommender.popularity.logs[rows], -score[rows]))][:k]

@@ -1,7 +1,8 @@
-"""A recommender as the contents of an artifact, and back."""
+"""A recommender as the contents of an artifact, and back, at any version of its catalogue."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,20 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mgrec.artifact import Contents
+from mgrec.artifact import Contents, read
 from mgrec.catalogue import Catalogue
 from mgrec.content.contracts import EncoderIdentity
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.sequences import Sequences
+from mgrec.errors import ArtifactError
 from mgrec.ids.quantiser import quantiser_from_state
 from mgrec.ids.semantic_ids import SemanticIds, Slot
 from mgrec.ids.standardise import Standardiser
 from mgrec.ids.trie import Trie
+from mgrec.journal import Entry, Journal, base_of, read_journal, read_step
 from mgrec.model.generator import Generator
 from mgrec.recommender import Recommender
+from mgrec.replay import replayed
 from mgrec.users import Users
 
 
@@ -30,6 +34,9 @@ def contents_of(made: Recommender) -> Contents:
     arrays: dict[str, dict[str, Any]] = {
         "ids": {"tokens": catalogue.ids.tokens, "counts": made.counts},
     }
+    for name, mask in (("removed", catalogue.removed), ("added", catalogue.added)):
+        if mask is not None:
+            arrays["ids"][name] = mask
     for name, vectors in catalogue.vectors.items():
         arrays[f"vectors-{name}"] = {"vectors": vectors.vectors, "present": vectors.present}
         arrays[f"scaler-{name}"] = dict(catalogue.scalers[name].state())
@@ -47,6 +54,7 @@ def contents_of(made: Recommender) -> Contents:
         "quantisers": {name: type(q).__name__ for name, q in catalogue.quantisers.items()},
         "vectors": list(catalogue.vectors),
         "problems": catalogue.problems,
+        "text_columns": catalogue.text_columns,
         "pictures": None if catalogue.root is None else str(catalogue.root.resolve()),
     }
     return Contents(
@@ -91,13 +99,18 @@ def recommender_of(contents: Contents) -> Recommender:
         encoders={name: EncoderIdentity(**e) for name, e in contents.encoders.items()},
         ids=ids,
         problems=tuple(layout["problems"]),
+        text_columns=tuple(layout.get("text_columns", ())),
+        removed=arrays["ids"].get("removed"),
+        added=arrays["ids"].get("added"),
     )
     # It was saved with these IDs, and the hashes say that neither has changed since. Its tensors
     # map the file. What was saved before artifacts held one has it built anew.
     saved = contents.tensors.get("trie")
     trie = None if saved is None else Trie.from_state(saved)
+    counts = arrays["ids"]["counts"]
     model = Generator(contents.recipe.model, ids, vectors, trie)
     model.load_state_dict(contents.tensors["model"])
+    model.share(catalogue.added, counts, contents.recipe.search.new_items)
     table = contents.tables["users"]
     log = _sequences(table["items"])
     times = _flat(table["times"]) if "times" in table.columns else None
@@ -106,10 +119,38 @@ def recommender_of(contents: Contents) -> Recommender:
         catalogue=catalogue,
         model=model.eval(),
         users=Users(table["user_id"], log, times),
-        counts=arrays["ids"]["counts"],
+        counts=counts,
         facts=contents.documents["run"],
         fingerprint=contents.fingerprint,
     )
+
+
+def load_version(path: Path) -> tuple[Recommender, Recommender, Journal]:
+    """Load an artifact as it was fitted, and at its present version, and what that is made of.
+
+    Raises
+    ------
+    ArtifactError
+        If there is none, or it or its changes are corrupt.
+    """
+    while True:  # a writer may replace the artifact, or delete what a version needed
+        journal = read_journal(path)
+        fitted = recommender_of(read(path))
+        try:
+            made = at_version(path, fitted, journal.entries)
+        except ArtifactError:
+            if read_journal(path) == journal:
+                raise
+            continue
+        if base_of(path) == journal.base:
+            return fitted, made, journal
+
+
+def at_version(path: Path, made: Recommender, entries: Sequence[Entry]) -> Recommender:
+    """Return a recommender after further changes of its artifact, oldest first."""
+    if not entries:
+        return made
+    return made.over(replayed(made.catalogue, [read_step(path, entry) for entry in entries]))
 
 
 def _lists(log: Sequences, values: Any) -> pl.Series:

@@ -53,6 +53,53 @@ def settings(*more):
     return [part for setting in (*TINY, *more) for part in ("-s", setting)]
 
 
+def test_items_come_go_and_come_back(run, trained, tmp_path):
+    import numpy as np
+
+    place, items = tmp_path / "run", tmp_path / "new.jsonl"
+    trained.save(place)
+    items.write_text('{"item_id": "n1", "price": 3.5}\n{"item_id": "n2"}\n')
+    np.savez(tmp_path / "text.npz", item_id=["n1"], emb=np.ones((1, 32), np.float32))
+    code, out, _ = run("add-items", place, items, "--embeddings", tmp_path, "--json")
+    assert code == 0
+    assert json.loads(out) | {"seconds": 0} == {
+        "version": 1,
+        "added": 2,
+        "removed": 0,
+        "listed": 92,
+        "seconds": 0,
+        "problems": [],
+    }
+    assert "n2" in run("recommend", place, "--history", "n1", "--only", "n2,i01")[1]
+    (tmp_path / "gone.txt").write_text("n2\ni01\n")
+    assert "2 removed, 90 may be" in run("remove-items", place, "--file", tmp_path / "gone.txt")[1]
+    assert "n2" not in run("recommend", place, "--history", "n1", "--only", "n2,i02")[1]
+    assert "89 may be recommended" in run("remove-items", place, "i02")[1]
+    assert "version 4: 1 items added" in run("rollback", place)[1]
+    for arguments, message in (
+        (("add-items", place, items), "which the catalogue has already"),
+        (("add-items", place, tmp_path / "none.csv"), "cannot be read"),
+        (("add-items", place, items, "--embeddings", place), "found no files"),
+        (("remove-items", place, "nobody"), "'nobody': not in the catalogue"),
+        (("remove-items", place), "either item ids or --file"),
+        (("rollback", tmp_path), "not an mgrec artifact"),
+    ):
+        code, out, err = run(*arguments)
+        assert (code, out) == (2, "")
+        assert message in err
+        assert len(err.strip().splitlines()) == 1
+
+
+def test_cold_measures_items_that_came_later(run, shop, tmp_path):
+    wanted = ("--recipe", "text", "--share", "0.2", "--out", tmp_path / "cold")
+    code, out, err = run("cold", shop, *wanted, *settings("training.epochs=1"))
+    assert code == 0, err
+    assert "18 of 90 items (20%, seed 0) were taken out" in out
+    code, out, err = run("cold", shop, *wanted, *settings("training.epochs=1"), "--json")
+    assert json.loads(out)["new_items"] == 18
+    assert (tmp_path / "cold" / "report.html").is_file()
+
+
 def test_fit_trains_saves_measures_and_reports(run, shop, tmp_path):
     out = tmp_path / "run"
     wanted = ("--recipe", "late++", "--published", "beauty", "--out", out)

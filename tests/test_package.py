@@ -24,8 +24,10 @@ ORDER = (
     ("search",),
     ("artifact", "batches", "answers", "popularity", "requests", "selection", "titles", "variety"),
     ("catalogue",),
-    ("users",),
-    ("fitting", "given"),
+    ("users", "newcomers"),
+    ("fitting", "growing", "given"),
+    ("journal",),
+    ("replay",),
     (
         "recommender",
         "storage",
@@ -37,6 +39,7 @@ ORDER = (
         "similar",
     ),
     ("study",),
+    ("serving",),
     ("cli",),
 )
 

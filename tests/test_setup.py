@@ -76,7 +76,7 @@ def test_demo_installs_once_torch_first_and_then_runs(checkout: Checkout) -> Non
     code, _, log = checkout.make("demo")
     assert code == 0
     assert log[0] == "venv env"
-    assert installs(log) == ["torch==2.13.0", "-e .[offline,report]"]
+    assert installs(log) == ["torch==2.13.0", "-e .[offline,report,serve]"]
     assert log[-1] == "mgrec demo --out demo"
     assert checkout.make("demo")[2] == ["mgrec demo --out demo"]
 

@@ -1,5 +1,7 @@
 """What is known of every item in one modality: vectors or codes, and which items have them."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +28,10 @@ class Embeddings:
     def dim(self) -> int:
         return int(self.vectors.shape[1])
 
+    def select(self, rows: NDArray[np.integer]) -> Embeddings:
+        """Return some items' rows, copied, in the order named."""
+        return Embeddings(self.vectors[rows], self.present[rows])
+
 
 @dataclass(frozen=True)
 class Codes:
@@ -48,3 +54,7 @@ class Codes:
     @property
     def levels(self) -> int:
         return len(self.sizes)
+
+    def select(self, rows: NDArray[np.integer]) -> Codes:
+        """Return some items' rows, copied, in the order named."""
+        return Codes(self.codes[rows], self.present[rows], self.sizes)

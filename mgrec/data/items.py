@@ -18,9 +18,18 @@ WRITTEN = ("title", "name", "description", "brand", "categories")
 
 
 def read(
-    table: Table, text_columns: Sequence[str] | None, root: Path | None, notes: Notebook
+    table: Table,
+    text_columns: Sequence[str] | None,
+    root: Path | None,
+    notes: Notebook,
+    like: pl.Series | None = None,
 ) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Read the items.
+
+    Parameters
+    ----------
+    text_columns : columns that make up the text; None looks for them
+    like : ids whose type is taken over, those of a catalogue that is added to
 
     Returns
     -------
@@ -35,7 +44,7 @@ def read(
         If ids are missing, mixed or twice there, a text column is missing, or a picture path is
         not one inside the folder.
     """
-    ids = cols.ids(table, "item_id")
+    ids = cols.ids(table, "item_id", like)
     twice = ~ids.is_first_distinct()
     if twice.any():
         row = int(twice.arg_max() or 0)
@@ -75,6 +84,9 @@ def _text_columns(table: Table, wanted: Sequence[str] | None) -> tuple[str, ...]
         chosen = tuple(ours.get(column, column) for column in several)
         table.require(*chosen)
         return chosen
-    if "text" in table.frame.columns:
-        return ("text",)
-    return tuple(column for column in WRITTEN if column in table.frame.columns)
+    return written_in(table.frame.columns)
+
+
+def written_in(columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that make up the text where nobody names any."""
+    return ("text",) if "text" in columns else tuple(c for c in WRITTEN if c in columns)

@@ -12,8 +12,8 @@ WIDTH, ROW, NAMES, NUMBERS = 480, 20, 190, 56  # pixels: the whole, a row, its n
 LONGEST = 30  # characters of a name
 
 # Its own names, and the page's colour of text: it may stand in a page's markup, or be a file.
-_STYLE = """
-.why{font:12px system-ui,sans-serif;color:#1d2733}
+STYLE = """
+.why{max-width:100%;height:auto;font:12px system-ui,sans-serif;color:#1d2733}
 .why text{fill:currentColor}.why .head{font-weight:600}
 .why .for{fill:#1f77b4}.why .against{fill:#d9730d}.why .axis{stroke:currentColor;opacity:.35}
 @media (prefers-color-scheme:dark){.why{color:#e6e9ee}.why .for{fill:#63b0ee}
@@ -55,9 +55,9 @@ def draw(explanation: Explanation) -> str:
     said = " ".join(explanation.words())
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="why" role="img" width="{WIDTH}"'
-        f' height="{y + 4}" viewBox="0 0 {WIDTH} {y + 4}"'
-        f' style="max-width:100%;height:auto"><title>{_text(said)}</title>'
-        f"<style>{_STYLE}</style>{''.join(rows)}</svg>"
+        f' height="{y + 4}" viewBox="0 0 {WIDTH} {y + 4}">'
+        f"<title>{_text(said)}</title>"
+        f"<style>{STYLE}</style>{''.join(rows)}</svg>"
     )
 
 

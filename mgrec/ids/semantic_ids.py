@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mgrec.data.features import Codes
-from mgrec.errors import RecipeError
+from mgrec.errors import DataError, RecipeError
 from mgrec.recipe import IdsConfig
 
 PAD, START, SPECIALS = 0, 1, 2
@@ -183,6 +183,41 @@ def _column(
     return np.where(block.present, block.codes[:, level], block.sizes[level]).astype(np.int32)
 
 
+def extend(ids: SemanticIds, codes: Mapping[str, Codes]) -> SemanticIds:
+    """Append items to a catalogue; nobody's ID changes.
+
+    Parameters
+    ----------
+    ids : of the items that are there
+    codes : of the new ones alone, for every block of the layout
+
+    Raises
+    ------
+    DataError
+        If more items share their codes than the disambiguation code can tell apart.
+    """
+    n = len(next(iter(codes.values())).codes)
+    columns = [
+        np.zeros(n, np.int32)
+        if slot.kind == "digit"
+        else _column(codes, slot.kind, slot.modality, slot.level)
+        for slot in ids.slots
+    ]
+    first = np.array([slot.first for slot in ids.slots], np.int32)
+    tokens = np.concatenate([ids.tokens, np.stack(columns, axis=1).astype(np.int32) + first])
+    digits = [place for place in ids.target if ids.slots[place].kind == "digit"]
+    named = [place for place in ids.target if ids.slots[place].kind != "digit"]
+    # A group is numbered in the order of the rows, so that those who were there keep theirs.
+    within = _numbered(tokens[:, named])
+    if within.max() >= BASE ** len(digits):
+        raise DataError(
+            f"semantic IDs: found {int(within.max()) + 1:,} items that share their codes, expected"
+            f" at most {BASE ** len(digits):,}: train anew, with more levels or other content"
+        )
+    tokens[:, digits] = _in_digits(within, len(digits)) + first[digits]
+    return SemanticIds(ids.slots, tokens, ids.target)
+
+
 def disambiguate(tuples: NDArray[np.integer]) -> NDArray[np.int32]:
     """Number the items that share a tuple, in base-256 digits, most significant first.
 
@@ -195,14 +230,25 @@ def disambiguate(tuples: NDArray[np.integer]) -> NDArray[np.int32]:
     int32 [items, digits]
         As many digits as twice the largest group needs: the other half is for items added later.
     """
+    within = _numbered(tuples)
+    digits = 1
+    while BASE**digits < 2 * (within.max(initial=0) + 1):
+        digits += 1
+    return _in_digits(within, digits)
+
+
+def _numbered(tuples: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Number the rows that are alike from 0, in their order; [items, places] -> [items]."""
     _, group = np.unique(tuples, axis=0, return_inverse=True)
     group = group.reshape(-1)
     order = np.argsort(group, kind="stable")
     sizes = np.bincount(group)
     within = np.empty(len(group), np.int64)
     within[order] = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    digits = 1
-    while BASE**digits < 2 * sizes.max(initial=1):
-        digits += 1
+    return within
+
+
+def _in_digits(numbers: NDArray[np.int64], digits: int) -> NDArray[np.int32]:
+    """Write numbers in base 256, most significant digit first; [items] -> [items, digits]."""
     powers = BASE ** np.arange(digits - 1, -1, -1)
-    return ((within[:, None] // powers) % BASE).astype(np.int32)
+    return ((numbers[:, None] // powers) % BASE).astype(np.int32)

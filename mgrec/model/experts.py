@@ -110,6 +110,15 @@ class Experts(nn.Module):
             total = total + F.cross_entropy(self.scores(name, state), items)
         return total
 
+    @property
+    def content(self) -> list[int]:
+        """Places of the experts that know an item by its content, and so one that just came."""
+        return [place for place, name in enumerate(self.names) if name != "id"]
+
+    def by_content(self, state: Tensor) -> Tensor:
+        """Return float32 [rows, items]: log-probabilities by the product of those experts."""
+        return self.log_probs(state)[self.content].sum(0).log_softmax(-1)
+
     def combined(self, state: Tensor) -> Tensor:
         """Return float32 [rows, items]: the weighted sum of the experts' log-probabilities."""
         return torch.einsum("e,eri->ri", self.weight, self.log_probs(state))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mgrec.data.features import Embeddings
@@ -15,6 +17,7 @@ from mgrec.ids.trie import Trie
 from mgrec.model.decoder import Context, TokenDecoder
 from mgrec.model.experts import Experts
 from mgrec.model.histories import ItemHistory, TokenHistory, VectorReader
+from mgrec.model.shares import Shares, shares_of
 from mgrec.model.transformer import exact_product
 from mgrec.recipe import ModelConfig
 
@@ -67,11 +70,19 @@ class Generator(nn.Module):
                 config, self.tokens, {name: tables[name].shape[1] for name in self._tables}
             )
         self.decoder = TokenDecoder(config, len(ids.target), cross=paper, t5=paper)
+        self.shares: Shares | None = None  # of items added after training
         self.experts: Experts | None = None
         if isinstance(self.history, ItemHistory) and config.experts:
             readers = cast(Mapping[str, VectorReader], self.history.readers)
             known = {name: (tables[name], present[name]) for name in self._tables}
             self.experts = Experts(config, ids, self.tokens, dict(readers.items()), known)
+
+    def share(
+        self, added: NDArray[np.bool_] | None, counts: NDArray[np.int64], ratio: float | None
+    ) -> None:
+        """Let items in that training never saw; see `shares_of`."""
+        by_content = self.experts is not None and bool(self.experts.content)
+        self.shares = shares_of(self.trie, added, counts, ratio, by_content=by_content)
 
     @property
     def head(self) -> Tensor:
@@ -131,10 +142,26 @@ class Generator(nn.Module):
         head = self.head if not self.legal else self.head[slot.first : slot.first + slot.size]
         logits = exact_product(hidden, head)
         scores = logits.gather(1, codes + (slot.first - low)).masked_fill(~real, float("-inf"))
+        if self.shares is not None:
+            total = None if self.legal else logits.logsumexp(-1, keepdim=True)
+            return nodes, real, self.shares.log_prob(level, parents, nodes, scores, total)
         total = (scores if self.legal else logits).logsumexp(-1, keepdim=True)
         return nodes, real, scores - total
 
     def log_prob(self, context: Context, items: Tensor) -> Tensor:
+        """Return float32 [rows]: the log-probability of each row's item.
+
+        It is that of generating its codes, but for items that training never saw and that experts
+        know by their content (`Shares`).
+        """
+        total = self.log_prob_of_codes(context, items)
+        if self.experts is None or self.shares is None or self.shares.by_content is None:
+            return total
+        new = self.shares.items[items]
+        by_content = self.experts.by_content(context.start[new]).gather(1, items[new, None])[:, 0]
+        return total.masked_scatter(new, by_content + self.shares.by_content)
+
+    def log_prob_of_codes(self, context: Context, items: Tensor) -> Tensor:
         """Return float32 [rows]: the log-probability of generating each row's item.
 
         Under the legal softmax a code without an alternative costs nothing, so that rows are

@@ -11,15 +11,25 @@ from mgrec.model.generator import Generator
 
 @torch.inference_mode()
 def score_items(model: Generator, context: Context, items: Tensor, rows: int = 16384) -> Tensor:
-    """Return float32 [users, n]: the log-probability of each user's items, int64 [users, n]."""
+    """Return float32 [users, n]: the log-probability of each user's items, int64 [users, n].
+
+    Items that training never saw have the one that the experts give them, where there are such.
+    """
     users, n = items.shape
     owner = torch.arange(users, device=items.device).repeat_interleave(n)
     flat = items.flatten()
     parts = [
-        model.log_prob(context.select(owner[at : at + rows]), flat[at : at + rows])
+        model.log_prob_of_codes(context.select(owner[at : at + rows]), flat[at : at + rows])
         for at in range(0, len(flat), rows)
     ]
-    return torch.cat(parts).view(users, n) if parts else items.new_zeros(users, n).float()
+    if not parts:
+        return items.new_zeros(users, n).float()
+    scores = torch.cat(parts).view(users, n)
+    shares = model.shares  # one softmax a user here, and not one an item
+    if model.experts is None or shares is None or shares.by_content is None:
+        return scores
+    new = model.experts.by_content(context.start).gather(1, items) + shares.by_content
+    return torch.where(shares.items[items], new, scores)
 
 
 @torch.inference_mode()

@@ -59,7 +59,8 @@ def run_demo(out: Path, *, seed: int = 0, repurchase: float = 0.0) -> Table:
     write_report(out / "report.html", page)
     listed = recommendations(made, parts)
     where = f"Report: {out / 'report.html'}   Artifact: {out / 'run'}"
-    return Table(tuple(rows), protocol(made, False), (words, "", *listed, "", where))
+    serve = f"See it live: mgrec serve {out / 'run'} --pictures {out / 'world'}"
+    return Table(tuple(rows), protocol(made, False), (words, "", *listed, "", where, serve))
 
 
 def single(recipe: Recipe, modality: str) -> Recipe:

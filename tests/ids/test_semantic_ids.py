@@ -8,7 +8,7 @@ import pytest
 
 from mgrec.data.features import Codes
 from mgrec.errors import RecipeError
-from mgrec.ids.semantic_ids import BASE, SPECIALS, build, disambiguate
+from mgrec.ids.semantic_ids import BASE, SPECIALS, build, disambiguate, extend
 from mgrec.ids.trie import Trie
 from mgrec.recipe import IdsConfig
 from tests.planted import FUSIONS, random_codes, random_ids
@@ -73,6 +73,22 @@ def test_groups_of_any_size_are_told_apart_with_room_for_more(group, digits):
     assert found.shape == (group + 50, digits)
     assert len(np.unique(np.concatenate([tuples, found], 1), axis=0)) == group + 50
     assert BASE**digits >= 2 * group
+
+
+@pytest.mark.parametrize("name", FUSIONS)
+def test_who_joins_changes_nobodys_id(name):
+    everybody = {m: random_codes(200, seed=i) for i, m in enumerate(("text", "image", "fused"))}
+    first, later = np.arange(120), np.arange(120, 200)
+    ids = build({m: codes.select(first) for m, codes in everybody.items()}, FUSIONS[name])
+    more = extend(ids, {m: codes.select(later) for m, codes in everybody.items()})
+    assert (more.tokens[:120] == ids.tokens).all()
+    assert more.slots == ids.slots
+    assert len(np.unique(more.target_codes(), axis=0)) == 200
+    assert (more.tokens == build(everybody, FUSIONS[name]).tokens).all()
+    by_one = ids
+    for item in later:
+        by_one = extend(by_one, {m: c.select(np.array([item])) for m, c in everybody.items()})
+    assert (by_one.tokens == more.tokens).all()
 
 
 def test_items_without_a_picture_share_an_image_id_and_stay_apart():

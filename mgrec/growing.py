@@ -1,0 +1,141 @@
+"""A catalogue that grows and shrinks, and the trained model over it: nothing is trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mgrec.catalogue import Catalogue
+from mgrec.data.blocks import zeros
+from mgrec.data.features import Codes, Embeddings
+from mgrec.errors import DataError
+from mgrec.ids.semantic_ids import extend
+from mgrec.ids.trie import Trie
+from mgrec.model.generator import Generator
+from mgrec.newcomers import Newcomers
+
+NEIGHBOURS = 10  # whose names an item without a past is given the mean of
+NAMES = "experts.keys.id.embedding.weight"  # of a model's state: a free vector an item
+
+
+def grown(catalogue: Catalogue, new: Newcomers) -> Catalogue:
+    """Append new items, and list again those that were removed before.
+
+    An item that comes back keeps its codes, vectors and ID; its columns become what is given.
+
+    Raises
+    ------
+    DataError
+        If one is listed already, or more items share their codes than the disambiguation code can
+        tell apart.
+    """
+    items = catalogue.items
+    back = catalogue.index_of(new.items["item_id"])
+    there = np.flatnonzero((back >= 0) & catalogue.listed[back])
+    if len(there):
+        raise DataError(f"item {new.items['item_id'][int(there[0])]!r}: in the catalogue already")
+    returning = new.items.filter(pl.Series(back >= 0))
+    if len(returning):
+        given = [c for c in returning.columns if c in items.columns]
+        items = items.update(returning.select(given), on="item_id", how="left")
+    fresh = np.flatnonzero(back < 0)
+    items = pl.concat([items, new.items[fresh]], how="diagonal")
+    n = len(items)
+    removed = _padded(catalogue.removed, n)
+    removed[back[back >= 0]] = False
+    added = _padded(catalogue.added, n)
+    added[catalogue.n_items :] = True
+    codes = {name: new.codes[name].select(fresh) for name in catalogue.codes}
+    return replace(
+        catalogue,
+        items=items,
+        root=catalogue.root or new.root,
+        vectors={
+            name: _joined(have, new.vectors[name].select(fresh))
+            for name, have in catalogue.vectors.items()
+        },
+        codes={name: _joined_codes(have, codes[name]) for name, have in catalogue.codes.items()},
+        ids=extend(catalogue.ids, codes) if len(fresh) else catalogue.ids,
+        problems=(*catalogue.problems, *new.problems),
+        removed=removed,
+        added=added,
+    )
+
+
+def shrunk(catalogue: Catalogue, rows: NDArray[np.int64]) -> Catalogue:
+    """Take items off the list; their rows stay, since histories hold them.
+
+    They are masked in the search and not taken out of the trie: so nobody else's probability
+    changes, and an item that comes back finds its place.
+    """
+    removed = _padded(catalogue.removed, catalogue.n_items)
+    removed[rows] = True
+    return replace(catalogue, removed=removed)
+
+
+def model_over(
+    model: Generator, catalogue: Catalogue, counts: NDArray[np.int64], new_items: float | None
+) -> Generator:
+    """Return a trained model over a catalogue that has grown; weights are shared, not copied.
+
+    Parameters
+    ----------
+    counts : int64 [items], how often training saw each
+    new_items : see `SearchConfig`
+    """
+    same = catalogue.ids is model.ids
+    trie = model.trie if same else Trie.of(catalogue.ids)
+    state = model.state_dict()
+    if NAMES in state:
+        state[NAMES] = _names(state[NAMES], catalogue)
+    with torch.device("meta"):
+        made = Generator(model.config, catalogue.ids, catalogue.vectors, trie)
+    made.load_state_dict(state, assign=True)
+    made.share(catalogue.added, counts, new_items)
+    return made.eval()
+
+
+def _names(known: Tensor, catalogue: Catalogue) -> Tensor:
+    """Append a vector for each new item, [items, dim]: the mean of its nearest neighbours' vectors.
+
+    Neighbours are those that were named before, by the cosine of all continuous embeddings.
+    """
+    more = catalogue.n_items - len(known)
+    if not more:
+        return known
+    views = [torch.from_numpy(np.asarray(e.vectors)) for e in catalogue.vectors.values()]
+    if not views:
+        return torch.cat([known, known.mean(0).expand(more, -1)])
+    # Each view by its own length, so that all weigh the same; one that is missing is zero.
+    view = torch.cat([torch.nn.functional.normalize(v, dim=1) for v in views], 1)
+    past, nearest = view[: len(known)].T, min(NEIGHBOURS, len(known))
+    parts = [
+        known[(some @ past).topk(nearest, dim=1).indices].mean(1)
+        for some in view[len(known) :].split(1024)
+    ]
+    return torch.cat([known, *parts])
+
+
+def _padded(mask: NDArray[np.bool_] | None, n: int) -> NDArray[np.bool_]:
+    """Copy a mask to [n], False where it was shorter."""
+    out = np.zeros(n, bool)
+    if mask is not None:
+        out[: len(mask)] = mask
+    return out
+
+
+def _joined(have: Embeddings, more: Embeddings) -> Embeddings:
+    vectors = zeros(len(have.vectors) + len(more.vectors), have.dim)
+    vectors[: len(have.vectors)] = have.vectors
+    vectors[len(have.vectors) :] = more.vectors
+    return Embeddings(vectors, np.concatenate([have.present, more.present]))
+
+
+def _joined_codes(have: Codes, more: Codes) -> Codes:
+    codes = np.concatenate([have.codes, more.codes])
+    return Codes(codes, np.concatenate([have.present, more.present]), have.sizes)

@@ -1,0 +1,286 @@
+"""New items, as a catalogue's own encoders and codebooks see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from mgrec.catalogue import FUSED, Catalogue
+from mgrec.content.contracts import Content, Encoder, EncoderIdentity
+from mgrec.content.encoders import image_encoder, text_encoder
+from mgrec.content.encoding import encode_pictures, encode_texts
+from mgrec.data import arrays, items, npz, tables
+from mgrec.data.columns import texts
+from mgrec.data.features import Codes, Embeddings
+from mgrec.data.notes import Notebook
+from mgrec.data.reading import Pair
+from mgrec.data.tables import Table, short
+from mgrec.errors import DataError, RecipeError
+from mgrec.ids.standardise import fused
+from mgrec.recipe import ContentConfig
+
+Ready = Mapping[str, Embeddings | Codes | Pair]
+EncoderOf = Callable[[str, str], Encoder[Any]]  # modality and name -> encoder
+
+
+@dataclass(frozen=True, eq=False)
+class Newcomers:
+    """Items that are to join a catalogue, everything known of them.
+
+    Attributes
+    ----------
+    items : polars.DataFrame, in the catalogue's types; ``image`` relative to `root`, or absolute
+    root : the folder of their pictures
+    vectors : by modality, standardised as the catalogue's are
+    codes : by block
+    problems : what went wrong with single items' content, in words
+    """
+
+    items: pl.DataFrame
+    root: Path | None
+    vectors: Mapping[str, Embeddings]
+    codes: Mapping[str, Codes]
+    problems: tuple[str, ...] = ()
+
+
+def encoder_of(modality: str, name: str) -> Encoder[Any]:
+    """Return the encoder of a modality by its name; see `text_encoder` and `image_encoder`."""
+    return text_encoder(name) if modality == "text" else image_encoder(name)
+
+
+def ready_in(folder: Path, catalogue: Catalogue) -> Ready:
+    """Read ready-made vectors, or codes where a catalogue has only codes, one file a modality.
+
+    Parameters
+    ----------
+    folder : of ``<modality>.npz`` files (``item_id``, and ``emb`` or ``codes``)
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or one is not whole.
+    """
+    files = sorted([*folder.glob("*.npz"), *folder.glob("*.npz.gz")])
+    if not files:
+        raise DataError(f"{folder}: found no files, expected such as text.npz")
+    found = {file.name.removesuffix(".gz").removesuffix(".npz"): file for file in files}
+    bare = catalogue.codes.keys() - catalogue.vectors.keys() - {FUSED}
+    return {
+        name: npz.load(file, "codes" if name in bare else "emb", file.name)
+        for name, file in found.items()
+    }
+
+
+def newcomers(
+    catalogue: Catalogue,
+    given: pl.DataFrame | Path | str,
+    config: ContentConfig,
+    *,
+    ready: Ready | None = None,
+    folder: Path | str | None = None,
+    encoder: EncoderOf = encoder_of,
+    cache: Path | None = None,
+) -> Newcomers:
+    """Read, encode, standardise and quantise new items; nothing is fitted.
+
+    Parameters
+    ----------
+    catalogue : that they are to join
+    given : a frame, or a parquet, csv or jsonl file, with the columns of the catalogue's items
+    config : which encoders the catalogue was made with
+    ready : by modality, ready-made vectors, or codes where the catalogue has nothing else
+    folder : that picture paths are relative to; a file's own folder if not named
+    encoder : gives an encoder; one that is loaded already saves the loading
+    cache : where encoded vectors are kept
+
+    Raises
+    ------
+    DataError
+        If something is malformed, known already, or ready-made content is missing or misshapen.
+    RecipeError
+        If the encoder here is not the one that the catalogue was made with.
+    """
+    ready = ready or {}
+    table = _table(given)
+    if folder is None and isinstance(given, str | Path):
+        folder = Path(given).parent
+    root = None if folder is None else Path(folder).resolve()
+    notes = Notebook()
+    rows, written = _rows(table, catalogue, root, notes)
+    for name in ready:
+        if name not in (known := [*catalogue.vectors, *(c for c in catalogue.codes if c != FUSED)]):
+            raise DataError(f"embeddings of '{name}': expected one of {', '.join(known)}")
+    raw: dict[str, Embeddings] = {}
+    problems = list(notes.warnings)
+    for modality in catalogue.vectors:
+        if modality in ready:
+            raw[modality] = _embeddings(ready[modality], modality, rows)
+        elif (made_with := catalogue.encoders.get(modality)) is not None:
+            name = config.text_encoder if modality == "text" else config.image_encoder
+            maker = encoder(modality, name)
+            _check_same(maker, made_with, modality)
+            content = _encoded(modality, rows, written, root, maker, config.batch, cache)
+            problems += content.problems
+            raw[modality] = content.embeddings
+        else:
+            _check_bare(rows, modality, written, "embeddings")
+            dim = len(catalogue.scalers[modality].mean)
+            raw[modality] = Embeddings(
+                np.zeros((len(rows), dim), np.float32), np.zeros(len(rows), bool)
+            )
+        expected = len(catalogue.scalers[modality].mean)
+        if raw[modality].dim != expected:
+            raise DataError(
+                f"embeddings of '{modality}': found {raw[modality].dim} dimensions,"
+                f" expected {expected}, as the catalogue's are"
+            )
+    vectors = {name: catalogue.scalers[name].apply(e) for name, e in raw.items()}
+    blocks = {FUSED: fused(vectors)} if FUSED in catalogue.codes else vectors
+    codes = {
+        name: catalogue.quantisers[name].encode(blocks[name])
+        if name in catalogue.quantisers
+        else _codes(ready.get(name), have, name, rows, written)
+        for name, have in catalogue.codes.items()
+    }
+    return Newcomers(_placed(rows, catalogue, root), root, vectors, codes, tuple(problems))
+
+
+def _table(given: pl.DataFrame | Path | str) -> Table:
+    if isinstance(given, str | Path):
+        path = Path(given)
+        kind = Path(path.name.removesuffix(".gz")).suffix[1:]
+        if kind not in tables.KINDS:
+            raise DataError(f"{path}: expected a parquet, csv or jsonl file")
+        return tables.read(path, {"item_id"})
+    return tables.of_frame(given, "items", {"item_id"})
+
+
+def _rows(
+    table: Table, catalogue: Catalogue, root: Path | None, notes: Notebook
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Read the rows in the catalogue's types, and which of their columns make up the text."""
+    known, schema = catalogue.items["item_id"], catalogue.items.schema
+    written = catalogue.text_columns or items.written_in(catalogue.items.columns)
+    absent = [column for column in written if column not in table.frame.columns]
+    frame = table.frame.with_columns(
+        pl.lit(None, schema[column]).alias(column) for column in absent
+    )
+    rows, _ = items.read(
+        Table(frame, table.name, table.kind, table.path, table.records, table.names),
+        written,
+        root,
+        notes,
+        like=known,
+    )
+    for column in rows.columns:
+        wanted = schema.get(column, rows.schema[column])
+        if rows.schema[column] == wanted:
+            continue
+        cast = rows[column].cast(wanted, strict=False)
+        lost = cast.is_null() & rows[column].is_not_null()
+        if lost.any():
+            row = int(lost.arg_max() or 0)
+            raise DataError(
+                f"{table.place(row, column)}: found {short(rows[column][row])},"
+                f" expected {wanted} as in the catalogue"
+            )
+        rows = rows.with_columns(cast)
+    place = catalogue.index_of(rows["item_id"])
+    listed = place >= 0
+    listed[listed] = catalogue.listed[place[listed]]
+    if listed.any():
+        row = int(listed.argmax())
+        raise DataError(
+            f"{table.place(row, 'item_id')}: found {short(rows['item_id'][row])}, which the"
+            " catalogue has already, expected new items (or such as were removed)"
+        )
+    return rows, written
+
+
+def _embeddings(given: Embeddings | Codes | Pair, modality: str, rows: pl.DataFrame) -> Embeddings:
+    name = f"embeddings of '{modality}'"
+    if isinstance(given, Codes):
+        raise DataError(f"{name}: found codes, expected vectors, as the catalogue was made of")
+    if isinstance(given, Embeddings):
+        arrays.checked(given, rows["item_id"], name)
+        return given
+    return arrays.embeddings(*given, rows["item_id"], name)[0]
+
+
+def _codes(
+    given: Embeddings | Codes | Pair | None,
+    have: Codes,
+    modality: str,
+    rows: pl.DataFrame,
+    written: tuple[str, ...],
+) -> Codes:
+    """Return ready-made codes in the catalogue's sizes; without any, the block is missing."""
+    name = f"codes of '{modality}'"
+    if given is None:
+        _check_bare(rows, modality, written, "codes")
+        nothing = np.zeros((len(rows), have.levels), np.int32)
+        return Codes(nothing, np.zeros(len(rows), bool), have.sizes)
+    if isinstance(given, Embeddings):
+        raise DataError(f"{name}: found vectors, expected codes, as the catalogue was made of")
+    if isinstance(given, Codes):
+        arrays.checked(given, rows["item_id"], name)
+        found = given
+    else:
+        found = arrays.codes(*given, rows["item_id"], name)[0]
+    if found.levels != have.levels or (found.codes >= have.sizes).any():
+        raise DataError(
+            f"{name}: found {found.levels} levels up to code {int(found.codes.max())},"
+            f" expected {have.levels} of sizes {have.sizes}, as the catalogue's are"
+        )
+    return Codes(found.codes, found.present, have.sizes)
+
+
+def _check_bare(rows: pl.DataFrame, modality: str, written: tuple[str, ...], what: str) -> None:
+    """Refuse content that nothing can encode: it would be lost without a word."""
+    columns = {"text": written, "image": ("image",)}.get(modality, ())
+    for column in columns:
+        if column in rows.columns and rows[column].count():
+            raise DataError(
+                f"{modality}: the catalogue was made from ready-made {what}, found column"
+                f" '{column}' and no {what} of the new items, expected {what} of '{modality}'"
+            )
+
+
+def _check_same(maker: Encoder[Any], made_with: EncoderIdentity, modality: str) -> None:
+    if (maker.name, maker.revision) != (made_with.name, made_with.revision):
+        raise RecipeError(
+            f"{modality}: found encoder {maker.name} (revision {maker.revision}), expected the"
+            f" artifact's own: {made_with.name} (revision {made_with.revision})"
+        )
+
+
+def _encoded(
+    modality: str,
+    rows: pl.DataFrame,
+    written: tuple[str, ...],
+    root: Path | None,
+    maker: Encoder[Any],
+    batch: int,
+    cache: Path | None,
+) -> Content:
+    if modality == "text":
+        return encode_texts(texts(rows, written).to_list(), maker, batch=batch, cache=cache)
+    named = rows["image"].to_list() if "image" in rows.columns and root is not None else []
+    pictures = [None if path is None or root is None else root / path for path in named]
+    pictures = pictures or [None] * len(rows)
+    return encode_pictures(pictures, maker, batch=batch, cache=cache)  # type: ignore[arg-type]
+
+
+def _placed(rows: pl.DataFrame, catalogue: Catalogue, root: Path | None) -> pl.DataFrame:
+    """Return rows whose pictures are found from the catalogue's folder as well."""
+    if root is None or "image" not in rows.columns or catalogue.root in (None, root):
+        return rows
+    if catalogue.root is not None and catalogue.root.resolve() == root.resolve():
+        return rows
+    whole = [None if path is None else str((root / path).resolve()) for path in rows["image"]]
+    return rows.with_columns(image=pl.Series(whole, dtype=pl.String))

@@ -1,0 +1,1 @@
+"""Serving: live catalogues over HTTP, and the page."""

@@ -1,0 +1,253 @@
+"""The page: addresses in, HTML out."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter
+from fastapi import Request as Call
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import FileResponse, HTMLResponse, Response
+
+from mgrec.errors import MgrecError
+from mgrec.requests import Request
+from mgrec.serving.branches import place, prefix_of, slot_words
+from mgrec.serving.cards import Card, cards, code_text, search
+from mgrec.serving.edition import Edition
+from mgrec.serving.gallery import picture_file
+from mgrec.serving.refusals import Refusal, one_line
+from mgrec.serving.shelf import Served, Shelf
+from mgrec.serving.state import HISTORY, MANY, State
+
+PICKS = 24  # items of the catalogue on a page
+BRANCHES = 60  # of the tree that are drawn
+USERS = 200  # offered by name
+ASSETS = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """What one run recommends.
+
+    Attributes
+    ----------
+    error : why it recommends nothing, in one line; empty where it does
+    """
+
+    run: str
+    version: int
+    reason: str
+    cards: list[Card]
+    error: str = ""
+
+
+def pages(shelf: Shelf) -> APIRouter:
+    """Return the page's routes over a shelf."""
+    routes = APIRouter(include_in_schema=False)
+    environment = Environment(
+        loader=PackageLoader("mgrec.serving", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"score": _score, "count": _count}
+
+    def html(name: str, **values: Any) -> HTMLResponse:
+        page = environment.get_template(name).render(names=list(shelf.runs), **values)
+        return HTMLResponse(page)
+
+    @routes.get("/")
+    async def home(call: Call) -> Response:
+        query = call.query_params.multi_items()
+        state = State.of(query)
+        first = _chosen(shelf, state)[0]
+        note = ""
+        if user := call.query_params.get("user", "").strip():
+            log = _log(first.edition, user)
+            if log is None:
+                note = f"User {one_line(user)} is unknown"
+            else:
+                state = replace(state, history=tuple(log))
+                note = f"The last {len(log)} items of user {one_line(user)}, oldest first"
+        shown = await asyncio.gather(*(_column(s, state) for s in _chosen(shelf, state)))
+        return await asyncio.to_thread(built, first, state, note, shown)
+
+    def built(first: Served, state: State, note: str, shown: list[Column]) -> Response:
+        edition = first.edition
+        found = search(edition, state.q)
+        pages = max(1, -(-len(found) // PICKS))
+        page = min(state.page, pages - 1)
+        picks = found[page * PICKS : (page + 1) * PICKS].tolist()
+        rows = edition.recommender.catalogue.index_of(state.history)
+        users = edition.recommender.users.ids
+        return html(
+            "home.html",
+            state=state,
+            note=note,
+            columns=shown,
+            history=_kept(edition, state.history, rows, first.pictures),
+            picks=cards(edition, picks, first.pictures),
+            found=len(found),
+            page=page,
+            pages=pages,
+            many=MANY,
+            users=[str(user) for user in users.head(USERS).to_list()],
+            anybody=str(users[secrets.randbelow(len(users))]) if len(users) else "",
+            hints=edition.hints,
+            chosen=[served.name for served in _chosen(shelf, state)],
+            n_items=edition.n_items,
+        )
+
+    @routes.get("/explain")
+    async def explain(call: Call) -> Response:
+        state = State.of(call.query_params.multi_items())
+        served = _chosen(shelf, state)[0]
+        item = call.query_params.get("item", "")
+
+        def look(edition: Edition) -> tuple[list[Card], Any]:
+            row = int(edition.recommender.catalogue.index_of([item])[0])
+            if row < 0:
+                raise Refusal(404, f"item {item!r}: not in the catalogue")
+            found = edition.recommender.explain(item, history=list(state.history))
+            return cards(edition, [row], served.pictures), found
+
+        edition, (card, explanation) = await served.ask(look)
+        return html(
+            "explain.html", state=state, edition=edition, card=card[0], explanation=explanation
+        )
+
+    @routes.get("/codes")
+    async def codes(call: Call) -> Response:
+        state = State.of(call.query_params.multi_items())
+        served = _chosen(shelf, state)[0]
+        edition = served.edition
+        slots = edition.recommender.catalogue.ids.target_slots
+        prefix = prefix_of(call.query_params.get("prefix", ""), len(slots))
+        where = await asyncio.to_thread(place, edition.recommender, prefix)
+        few = where.rows[:PICKS]
+        return html(
+            "codes.html",
+            state=state,
+            edition=edition,
+            place=where,
+            slots=[slot_words(s) for s in slots if s.kind != "transition"],
+            branches=[
+                (branch, cards(edition, branch.rows, served.pictures))
+                for branch in where.branches[:BRANCHES]
+            ],
+            cards=cards(edition, few, served.pictures),
+            path=[
+                (".".join(map(str, prefix[: i + 1])), slot_words(slot), code_text(slot, code))
+                for i, (slot, code) in enumerate(zip(slots, prefix, strict=False))
+                if slot.kind != "transition"
+            ],
+        )
+
+    @routes.get("/run")
+    async def run(call: Call) -> Response:
+        state = State.of(call.query_params.multi_items())
+        served = _chosen(shelf, state)[0]
+        catalogue = served.edition.recommender.catalogue
+        return html(
+            "run.html",
+            state=state,
+            edition=served.edition,
+            report=_report(served),
+            health=[line for name in catalogue.codes for line in catalogue.health_of(name)],
+        )
+
+    @routes.get("/report")
+    async def report(call: Call) -> Response:
+        served = _chosen(shelf, State.of(call.query_params.multi_items()))[0]
+        file = _report(served)
+        if file is None:
+            raise Refusal(404, "report: this run has no report.html beside its artifact")
+        # It is one file with its styles and pictures in it, and says so in its own policy.
+        policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+        return FileResponse(
+            file, media_type="text/html", headers={"content-security-policy": policy}
+        )
+
+    @routes.get("/pictures/{item}")
+    async def picture(item: str, run: str | None = None) -> Response:
+        served = shelf[run]
+        edition = served.edition
+        row = int(edition.recommender.catalogue.index_of([item])[0])
+        found = None if row < 0 else picture_file(edition, row, served.pictures)
+        if found is None:
+            raise Refusal(404, "picture: this item has none here")
+        return FileResponse(
+            found[0], media_type=found[1], headers={"cache-control": "private, max-age=3600"}
+        )
+
+    @routes.get("/assets/{name}")
+    async def asset(name: str) -> Response:
+        if name not in ASSETS:
+            raise Refusal(404, "asset: unknown")
+        return FileResponse(
+            Path(__file__).parent / "page" / name,
+            media_type=ASSETS[name],
+            headers={"cache-control": "no-cache"},
+        )
+
+    return routes
+
+
+async def _column(served: Served, state: State) -> Column:
+    """Ask one run; a filter that it refuses is told in its column."""
+    try:
+        request = Request(
+            history=state.history,
+            k=state.k,
+            exclude_seen=not state.seen,
+            where=state.where or None,
+        )
+        edition, found = await served.recommend(request)
+    except MgrecError as error:
+        edition = served.edition
+        return Column(edition.run, edition.version, "", [], one_line(error))
+    rows = edition.recommender.catalogue.index_of(found.item_ids).tolist()
+    shown = cards(edition, rows, served.pictures, [item.score for item in found])
+    return Column(edition.run, edition.version, found.reason, shown)
+
+
+def _chosen(shelf: Shelf, state: State) -> list[Served]:
+    return [shelf[name] for name in state.runs] or list(shelf.runs.values())
+
+
+def _log(edition: Edition, user: str) -> list[str] | None:
+    """Return the last items of a user's log, None where the user is unknown."""
+    made = edition.recommender
+    row = made.users.row(user)
+    if row is None:
+        return None
+    last = np.asarray(made.users.log[row])[-HISTORY:].tolist()
+    return [str(item) for item in made.catalogue.items["item_id"].gather(last).to_list()]
+
+
+def _kept(
+    edition: Edition, ids: Sequence[str], rows: Any, pictures: Sequence[Path]
+) -> list[tuple[str, Card | None]]:
+    """Return the history's items with their cards; None for what the catalogue does not know."""
+    known = iter(cards(edition, rows[rows >= 0].tolist(), pictures))
+    return [(item, next(known) if row >= 0 else None) for item, row in zip(ids, rows, strict=True)]
+
+
+def _report(served: Served) -> Path | None:
+    file = served.path / "report.html"
+    return file if file.is_file() else None
+
+
+def _score(value: float) -> str:
+    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _count(value: int) -> str:
+    return f"{value:,}"

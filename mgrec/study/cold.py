@@ -1,0 +1,263 @@
+"""The cold-start protocol: items that training never saw are added, and then asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mgrec import artifact
+from mgrec.catalogue import Catalogue
+from mgrec.data.cold import drawn, known_only, without
+from mgrec.data.dataset import Dataset
+from mgrec.data.sequences import Sequences
+from mgrec.data.splits import Cases, split
+from mgrec.errors import RequestError
+from mgrec.measure.metrics import metric, ranks_of
+from mgrec.newcomers import Ready
+from mgrec.progress import say
+from mgrec.recipe import Recipe
+from mgrec.recommender import Recommender
+from mgrec.search.exact import score_items
+from mgrec.study.baselines import ItemKNN
+from mgrec.study.outcomes import check_same
+
+RATIOS = (0.5, 1.0, 2.0, 4.0, 8.0)
+SAMPLE = 2000  # cases that ratios are chosen on, and that others' loss is measured on
+LISTED, FIRST = 20, 10  # items ranked a case, and those that count as recommended
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Test cases in the grown catalogue's indices.
+
+    Attributes
+    ----------
+    cold : the target is a new item; histories may hold other new ones
+    warm : a sample of the others, their histories without new items
+    """
+
+    cold: Cases
+    warm: Cases
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """One way in for new items, measured.
+
+    Attributes
+    ----------
+    name : in words
+    ratio : `search.new_items`; None leaves it to the codes
+    cold, warm : int64 [cases], ranks of the targets, -1 where not listed
+    reached : share of the new items that anybody's first ten hold
+    taken : share of the places among the first ten, in warm cases, that new items take
+    shift : float32 [warm cases], by how much the targets' scores moved when the items came
+    """
+
+    name: str
+    ratio: float | None
+    cold: NDArray[np.int64]
+    warm: NDArray[np.int64]
+    reached: float
+    taken: float
+    shift: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Cold:
+    """What the protocol came to.
+
+    Attributes
+    ----------
+    made : the recommender before anything was added
+    new, items : how many items came, and how many there are then
+    share, seed : of the draw
+    fingerprint : of the whole data
+    before : int64 [warm cases], ranks before anything was added
+    ways : generation alone, the recipe's ratio, the ratio that validation chose
+    tried : validation NDCG@10 over all cases by ratio
+    neighbours : item-kNN's ranks in the cold cases, by what it looks at
+    """
+
+    made: Recommender
+    new: int
+    items: int
+    share: float
+    seed: int
+    fingerprint: str
+    before: NDArray[np.int64]
+    ways: tuple[Way, ...]
+    tried: dict[float, float]
+    neighbours: dict[str, NDArray[np.int64]]
+
+    @property
+    def chosen(self) -> float:
+        """The ratio that did best on validation."""
+        return max(self.tried, key=self.tried.__getitem__)
+
+
+def cold_start(
+    data: Dataset, recipe: Recipe, out: Path, *, share: float = 0.05, seed: int = 0
+) -> Cold:
+    """Train without some items, add them, and measure them and everybody else.
+
+    Users keep what else they took; one whose target is held out is trained on one item less. How
+    much new items are let in is chosen on the validation cases, cold and warm in their natural
+    proportion.
+
+    Parameters
+    ----------
+    out : where the artifact is saved; called again, nothing is trained twice
+    share, seed : of the draw of the new items
+
+    Raises
+    ------
+    RequestError
+        If nothing is held out to test on, or no test case has a new item as its target.
+    """
+    rows = drawn(data, share, seed)
+    made = _fitted(without(data, rows), recipe, out)
+    grown = made.add_items(
+        data.items[rows], embeddings=_ready(data, rows, made.catalogue), folder=data.root
+    ).catalogue
+    parts = split(data, recipe.split)
+    index = grown.index_of(data.items["item_id"])
+    old = made.catalogue.n_items
+    asked = _asked(_renumbered(parts.test, index), old, recipe.seed)
+    choosing = _sample(_renumbered(parts.validation, index), recipe.seed)
+    tried = {}
+    for ratio in RATIOS:
+        found = _at(made, grown, ratio).top(choosing.history, LISTED)
+        tried[ratio] = float(metric(ranks_of(found, choosing.targets), "NDCG@10").mean())
+        say(f"validation: new_items {ratio:g}, NDCG@10 {tried[ratio]:.4f}")
+    best = max(tried, key=tried.__getitem__)
+    before = _scores(made, asked.warm)
+    usual = recipe.search.new_items
+    ratios = {
+        "generation alone": None,
+        **({} if usual is None else {f"let in, ratio {usual:g}": usual}),
+        f"let in, ratio {best:g} (chosen on validation)": best,
+    }
+    ways = [
+        _way(name, _at(made, grown, ratio), ratio, asked, old, before)
+        for name, ratio in ratios.items()
+        if not (ratio == usual == best and "chosen" not in name)
+    ]
+    vectors = grown.vectors
+    groups = {name: [e] for name, e in vectors.items()}
+    if len(vectors) > 1:
+        groups["all"] = list(vectors.values())
+    neighbours = {
+        name: ranks_of(ItemKNN.fit(*several).top(asked.cold.history, LISTED), asked.cold.targets)
+        for name, several in groups.items()
+    }
+    return Cold(
+        made,
+        len(rows),
+        grown.n_items,
+        share,
+        seed,
+        data.fingerprint,
+        ranks_of(made.top(asked.warm.history, LISTED), asked.warm.targets),
+        tuple(ways),
+        tried,
+        neighbours,
+    )
+
+
+def _fitted(data: Dataset, recipe: Recipe, out: Path) -> Recommender:
+    folder = out / "run"
+    if not (folder / "manifest.json").is_file():
+        return Recommender.fit(data, recipe, out=folder)
+    manifest = artifact.read_manifest(folder)
+    wanted = {"recipe": recipe.model_dump(mode="json"), "data": data.fingerprint}
+    check_same(folder, {"recipe": manifest.recipe, "data": manifest.fingerprint}, wanted)
+    return Recommender.load(folder)
+
+
+def _ready(data: Dataset, rows: NDArray[np.int64], catalogue: Catalogue) -> Ready:
+    """Return the new items' ready-made content, as far as the catalogue was made of such."""
+    vectors = {
+        name: e.select(rows)
+        for name, e in data.embeddings.items()
+        if name in catalogue.vectors and name not in catalogue.encoders
+    }
+    bare = catalogue.codes.keys() - catalogue.vectors.keys()
+    return vectors | {name: c.select(rows) for name, c in data.codes.items() if name in bare}
+
+
+def _renumbered(cases: Cases, index: NDArray[np.int64]) -> Cases:
+    history = Sequences(cases.history.offsets, index[cases.history.items].astype(np.int32))
+    return Cases(cases.users, history, index[cases.targets].astype(np.int32))
+
+
+def _asked(cases: Cases, old: int, seed: int) -> Asked:
+    """Part the test cases by whether the target is new."""
+    if not len(cases):
+        raise RequestError("cold: the split holds nothing out, expected another than 'none'")
+    new = cases.targets >= old
+    if not new.any():
+        raise RequestError("cold: no test case has a new item as target, expected a larger share")
+    place = np.arange(int(max(cases.history.items.max(initial=0), cases.targets.max())) + 1)
+    shorter, left = known_only(cases.history, np.where(place < old, place, -1))
+    kept = left[~new[left]]
+    warm = Cases(cases.users[kept], shorter.select(kept), cases.targets[kept])
+    rows = np.flatnonzero(new)
+    cold = Cases(cases.users[rows], cases.history.select(rows), cases.targets[rows])
+    return Asked(cold, _sample(warm, seed))
+
+
+def _sample(cases: Cases, seed: int) -> Cases:
+    rows = np.sort(np.random.default_rng(seed).permutation(len(cases))[:SAMPLE])
+    return Cases(cases.users[rows], cases.history.select(rows), cases.targets[rows])
+
+
+def _at(made: Recommender, grown: Catalogue, ratio: float | None) -> Recommender:
+    """Return a recommender over the grown catalogue that lets new items in by a ratio."""
+    search = made.recipe.search.model_copy(update={"new_items": ratio})
+    return replace(made, recipe=made.recipe.model_copy(update={"search": search})).over(grown)
+
+
+def _way(
+    name: str,
+    made: Recommender,
+    ratio: float | None,
+    asked: Asked,
+    old: int,
+    before: NDArray[np.float32],
+) -> Way:
+    cold, warm = (made.top(cases.history, LISTED) for cases in (asked.cold, asked.warm))
+    first = np.concatenate([cold[:, :FIRST], warm[:, :FIRST]])
+    return Way(
+        name,
+        ratio,
+        ranks_of(cold, asked.cold.targets),
+        ranks_of(warm, asked.warm.targets),
+        len(np.unique(first[first >= old])) / (made.catalogue.n_items - old),
+        float((warm[:, :FIRST] >= old).mean()),
+        _scores(made, asked.warm) - before,
+    )
+
+
+@torch.inference_mode()
+def _scores(made: Recommender, cases: Cases) -> NDArray[np.float32]:
+    """Return float32 [cases]: the exact scores of the targets, experts included."""
+    model = made.model
+    history = cases.history.last(model.config.history)
+    parts: Sequence[NDArray[np.int64]] = np.array_split(
+        np.arange(len(cases)), max(1, len(cases) // made.plan(LISTED).users)
+    )
+    found = []
+    for rows in parts:
+        context = model.context(torch.from_numpy(history.select(rows).padded()))
+        target = torch.from_numpy(cases.targets[rows]).long()[:, None]
+        score = score_items(model, context, target)
+        if model.experts is not None:
+            score = score + model.experts.combined(context.start).gather(1, target)
+        found.append(score[:, 0].numpy())
+    return np.concatenate(found)

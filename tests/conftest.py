@@ -77,4 +77,6 @@ def store(world, tiny):
         tags=pl.Series(tags), category=pl.Series(look), topic=pl.Series(world.topic)
     )
     data = Dataset.from_frames(items, world.interactions, embeddings=bare.embeddings)
-    return Recommender.fit(data, tiny("late++", "model.experts.views=[text,image]", "training.epochs=1"))
+    return Recommender.fit(
+        data, tiny("late++", "model.experts.views=[text,image]", "training.epochs=1")
+    )

@@ -72,12 +72,23 @@ def _with_best(
     user, place = (found.items >= 0).nonzero(as_tuple=True)
     wanted[user, found.items[user, place]] = float("-inf")
     best, items = wanted.topk(min(most, wanted.shape[1]), dim=1)
-    generated = score_items(model, context, items)
+    rest = wanted.scatter(1, items, float("-inf")) > float("-inf")
     return Found(
         torch.cat([found.items, items.masked_fill(best.isinf(), -1)], 1),
-        torch.cat([found.scores, generated], 1),
-        found.bound + best[:, -1],
+        torch.cat([found.scores, score_items(model, context, items)], 1),
+        torch.maximum(found.bound, _newest(model, context, rest)) + best[:, -1],
     )
+
+
+def _newest(model: Generator, context: Context, rest: Tensor) -> Tensor:
+    """Return float32 [users]: the best score of items that no prefix leads to, as training never
+    saw them and content alone scores them; of those that bool [users, items] names."""
+    shares = model.shares
+    if model.experts is None or shares is None or shares.by_content is None:
+        return torch.full((context.rows,), float("-inf"), device=rest.device)
+    assert context.views is not None
+    scores = model.experts.by_content(context.views) + shares.by_content
+    return scores.masked_fill(~(rest & shares.items), float("-inf")).amax(1)
 
 
 def _with_seen(found: Found, repeats: Repeats, allow: Filter | None) -> Found:

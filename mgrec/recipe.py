@@ -125,7 +125,7 @@ class ExpertsConfig(Config):
     whiten: int = Field(0, ge=0)  # axes of variance one that embeddings are read by; 0: as they are
     negatives: int = Field(2048, ge=0)  # items a training step is drawn against; 0 takes all
     epochs: int = Field(60, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(2e-3, gt=0)
 
 
 class ModelConfig(Config):

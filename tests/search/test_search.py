@@ -112,7 +112,7 @@ def test_the_bound_holds_for_items_that_only_their_content_scores(beams):
     model.share(added.numpy(), np.ones(200, np.int64), ratio=1000)  # let in with great weight
     context = context_of(model)
     with torch.inference_mode():
-        exact = score_catalogue(model, context) + model.experts.combined(context.start)
+        exact = score_catalogue(model, context) + model.experts.combined(context.views)
     found = ranked(model, context, beams, beams)
     for user in range(3):
         certain = int((found.scores[user] >= found.bound[user]).sum())

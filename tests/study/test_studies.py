@@ -86,7 +86,8 @@ def test_what_a_modality_had_of_its_own_goes_with_it(tmp_path):
     mine = tmp_path / "mine.yaml"
     mine.write_text(
         "ids: {fusion: late++}\nmodel: {experts: {views: [id, text, image]}}\n"
-        "content: {sources: {image: encode}}\nquantiser: {common: 8, per_modality: {text: {levels: 2}, image: {size: 32}}}"
+        "content: {sources: {image: encode}}\n"
+        "quantiser: {common: 8, per_modality: {text: {levels: 2}, image: {size: 32}}}"
     )
     asked = grid(f"{mine}: strategies", "demo: strategies", settings=["training.epochs=3"])
     found = {row.name: row.recipe for row in asked}

@@ -184,6 +184,9 @@ def evaluate(
     baselines: Annotated[
         bool, typer.Option("--baselines", help="Also train and measure popularity, kNN, SASRec.")
     ] = False,
+    contributions: Annotated[
+        bool, typer.Option("--contributions", help="Also without each expert, and each alone.")
+    ] = False,
     exclude_seen: Seen = False,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all.")] = 0,
     as_json: Json = False,
@@ -195,7 +198,11 @@ def evaluate(
     _threads(threads)
     other = Recommender.load(against) if against else None
     table = evaluation_table(
-        Recommender.load(run), other, baselines_too=baselines, exclude_seen=exclude_seen
+        Recommender.load(run),
+        other,
+        baselines_too=baselines,
+        contributions_too=contributions,
+        exclude_seen=exclude_seen,
     )
     _print(table.to_dict() if as_json else table.to_text(), as_json)
 

@@ -15,6 +15,7 @@ from mgrec.measure.intervals import Paired
 from mgrec.model.sasrec import fit_sasrec
 from mgrec.recommender import Recommender
 from mgrec.study.baselines import ItemKNN, Popularity
+from mgrec.study.contributions import contributions
 from mgrec.study.ground import stated
 from mgrec.study.parts import Kind, Row
 from mgrec.study.table import Table
@@ -72,6 +73,7 @@ def evaluation_table(
     other: Recommender | None = None,
     *,
     baselines_too: bool = False,
+    contributions_too: bool = False,
     exclude_seen: bool = False,
 ) -> Table:
     """Measure a recommender, and what it is to be compared with, on its test cases."""
@@ -90,6 +92,10 @@ def evaluation_table(
         for part in (None, "tail", "rare"):
             if part is None or part in ours.slices:
                 notes.append(compared(f"minus {name}", ours, theirs, part))
+    if contributions_too:
+        parted = dict(contributions(made, exclude_seen=exclude_seen))
+        rows += [row(name, "model", evaluation) for name, evaluation in parted.items()]
+        notes += [compared(f"minus {name}", ours, theirs) for name, theirs in parted.items()]
     if baselines_too:
         found = baselines(made, parts, trained=True, exclude_seen=exclude_seen)
         rows += [row(name, "baseline", evaluation) for name, evaluation in found.items()]

@@ -1,0 +1,55 @@
+"""Contributions: leaving a part out leaves the others as they were."""
+
+import numpy as np
+import pytest
+import torch
+
+from mgrec import Recommender
+from mgrec.errors import RequestError
+from mgrec.study.contributions import REPEAT, contributions, parts_of, without
+
+EXACT = ("training.epochs=1", "search.beams=90")  # as many beams as items
+
+
+@pytest.fixture(scope="module")
+def pooled(data, tiny):
+    settings = ("model.experts.views=[id,text]", "model.repeat=true", *EXACT)
+    return Recommender.fit(data, tiny("text", *settings))
+
+
+def test_every_part_is_measured_left_out_and_alone(pooled):
+    found = dict(contributions(pooled))
+    assert list(found) == [
+        "without id",
+        "without text",
+        f"without {REPEAT}",
+        "generated alone",
+        "id alone",
+        "text alone",
+    ]
+    test = pooled.split().test
+    top = pooled.model.experts["text"].top(test.history, 10)
+    hits = (top == test.targets[:, None]).any(1).mean()
+    assert found["text alone"].metrics["Recall@10"].value == pytest.approx(hits)
+
+
+def test_what_is_left_out_no_longer_counts_and_the_model_stays(pooled, data, tiny):
+    model = pooled.model
+    before = model.experts.weight.clone()
+    bare = without(model, parts_of(model))
+    assert bare.experts.weight.tolist() == [0, 0]
+    assert float(bare.repeat) == 0
+    assert torch.equal(model.experts.weight, before)
+    assert bare.tokens.weight.data_ptr() == model.tokens.weight.data_ptr()
+    assert bare.trie is model.trie
+    plain = Recommender.fit(data, tiny("text", *EXACT))
+    history = pooled.split().test.history.select(np.arange(20))
+    other = plain.top(history, 10)
+    alone = Recommender(**{**vars(pooled), "model": bare}).top(history, 10)
+    assert (alone == other).all()  # the generative part was trained as if by itself
+
+
+def test_one_part_has_no_contributions(data, tiny):
+    made = Recommender.fit(data, tiny("text", *EXACT))
+    with pytest.raises(RequestError, match="no experts and no repeat score"):
+        list(contributions(made))

@@ -17,10 +17,10 @@ from mgrec.data.sequences import Sequences
 from mgrec.measure.metrics import metric, ranks_of
 from mgrec.model.generator import Generator
 from mgrec.model.next_item import NextItem
+from mgrec.model.sasrec import NextName, SASRec
 from mgrec.model.training import Progress, train
 from mgrec.recipe import ModelConfig, Recipe
 from mgrec.search.ranking import top
-from mgrec.study.sasrec import NextName, SASRec
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = ROOT / ".venv-rectools"

@@ -18,11 +18,15 @@ from mgrec.content.shuffle import shuffled
 from mgrec.data.dataset import Dataset
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.keys import key
+from mgrec.data.splits import split
 from mgrec.errors import RecipeError, nearest
+from mgrec.ids.common import common_space
 from mgrec.ids.health import health
+from mgrec.ids.projected import Projected
 from mgrec.ids.quantiser import Quantiser, fit_quantiser
 from mgrec.ids.semantic_ids import SemanticIds, build
 from mgrec.ids.standardise import Standardiser, fused
+from mgrec.model.collaborative import collaborative
 from mgrec.progress import say
 from mgrec.recipe import IdsConfig, Recipe
 
@@ -113,7 +117,17 @@ def build_catalogue(data: Dataset, recipe: Recipe, cache: Path | None = None) ->
     for modality, source in sources(data, recipe).items():
         say(f"{modality}: {_SOURCES[source]}")
         if source == "codes":
-            codes[modality] = _ready(data.codes[modality], modality, recipe)
+            ready = _prefix(data.codes[modality], recipe.content.prefix)
+            codes[modality] = _ready(ready, modality, recipe)
+        elif source == "sasrec":
+            # Of the split, only train: what is held out must leave no trace in the codes.
+            learned = collaborative(
+                split(data, recipe.split).train,
+                data.n_items,
+                epochs=recipe.content.sasrec_epochs,
+                seed=recipe.seed,
+            )
+            raw[modality] = _ready(learned, modality, recipe)
         elif source == "embeddings":
             raw[modality] = _ready(data.embeddings[modality], modality, recipe)
         else:
@@ -123,9 +137,11 @@ def build_catalogue(data: Dataset, recipe: Recipe, cache: Path | None = None) ->
     scalers = {name: Standardiser.fit(e, pca=recipe.quantiser.pca) for name, e in raw.items()}
     vectors = {name: scalers[name].apply(e) for name, e in raw.items()}
     blocks, layout = _blocks(vectors, recipe.ids)
+    common = recipe.quantiser.common
+    projections = common_space(blocks, common, seed=recipe.seed) if common else {}
     quantisers: dict[str, Quantiser] = {}
     for name, block in blocks.items():
-        quantisers[name] = fit_quantiser(block, recipe.quantiser, name, recipe.seed)
+        quantisers[name] = _quantiser(block, projections.get(name), recipe, name)
         codes[name] = quantisers[name].encode(block)
     catalogue = Catalogue(
         items=data.items,
@@ -155,6 +171,23 @@ def _ready(feature: Feature, modality: str, recipe: Recipe) -> Feature:
     return shuffled(feature, recipe.seed) if modality in recipe.content.shuffle else feature
 
 
+def _prefix(codes: Codes, levels: int) -> Codes:
+    """Return the first levels of ready-made codes; all of them for 0."""
+    if not levels:
+        return codes
+    return Codes(codes.codes[:, :levels], codes.present, codes.sizes[:levels])
+
+
+def _quantiser(
+    block: Embeddings, projection: Standardiser | None, recipe: Recipe, name: str
+) -> Quantiser:
+    """Fit a block's quantiser, behind its projection to the common space if there is one."""
+    if projection is None:
+        return fit_quantiser(block, recipe.quantiser, name, recipe.seed)
+    inner = fit_quantiser(projection.apply(block), recipe.quantiser, name, recipe.seed)
+    return Projected(projection, inner)
+
+
 def _blocks(
     vectors: dict[str, Embeddings], layout: IdsConfig
 ) -> tuple[dict[str, Embeddings], IdsConfig]:
@@ -178,10 +211,31 @@ def sources(data: Dataset, recipe: Recipe) -> dict[str, str]:
         raise RecipeError(
             f"ids.fusion: early fusion needs embeddings, found codes only of {', '.join(bare)}"
         )
+    if recipe.quantiser.common and len(found) - len(bare) < 2:
+        raise RecipeError(
+            "quantiser.common: it needs embeddings of at least two modalities, found codes only of"
+            f" {', '.join(bare)}"
+        )
+    _check_prefix(data, bare, recipe.content.prefix)
     return found
 
 
+def _check_prefix(data: Dataset, bare: list[str], levels: int) -> None:
+    """Refuse a prefix that cuts nothing off: it would pass for another code than it is."""
+    if levels and not bare:
+        raise RecipeError("content.prefix: found no ready-made codes, expected some to cut")
+    for modality in bare:
+        if levels > data.codes[modality].levels:
+            raise RecipeError(
+                f"content.prefix: found {levels}, expected at most the"
+                f" {data.codes[modality].levels} levels of the ready-made codes of {modality}"
+            )
+
+
 def _source(data: Dataset, modality: str, recipe: Recipe) -> str:
+    wanted = recipe.content.source_of(modality)
+    if wanted == "sasrec":
+        return wanted
     if modality not in data.modalities:
         known = list(data.modalities)
         raise RecipeError(
@@ -189,11 +243,12 @@ def _source(data: Dataset, modality: str, recipe: Recipe) -> str:
             f" has only {', '.join(known) or 'no content at all'}.{nearest(modality, known)}"
             f" Try a unimodal recipe, such as --recipe {known[0] if known else 'text'}."
         )
-    return data.source_of(modality, recipe.content.source_of(modality))
+    return data.source_of(modality, wanted)
 
 
 _SOURCES = {
     "codes": "ready-made codes",
     "embeddings": "ready-made embeddings",
     "encode": "encoded from the catalogue's own content",
+    "sasrec": "learned from the train split by a SASRec",
 }

@@ -205,9 +205,19 @@ def compare(
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder for runs and report. Run again to resume.")],
     recipes: Annotated[
-        str,
-        typer.Option(help="Names or YAML files, by commas; late*1 has one seed."),
-    ] = "text,image,early,late,late++",
+        str | None,
+        typer.Option(
+            help="Names or YAML files, by commas; late*1 has one seed. Without a study:"
+            " text,image,early,late,late++."
+        ),
+    ] = None,
+    study: Annotated[
+        list[str],
+        typer.Option(
+            help="Rows of the paper's tables: claims (that is strategies, ablation, target,"
+            ' control), sensitivity, extensions; of another recipe: "late++: claims". Repeatable.'
+        ),
+    ] = [],  # noqa: B006
     seeds: Annotated[int, typer.Option(min=1, help="Of every recipe without a star.")] = 3,
     sweep: Annotated[
         list[str],
@@ -236,6 +246,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Put strategies and baselines side by side, on one split and budget, with tests."""
+    from mgrec.study.compare import STRATEGIES
     from mgrec.study.compare import compare as put
     from mgrec.study.publishing import document, table
 
@@ -243,10 +254,11 @@ def compare(
     found = put(
         _read(data, column, text_column),
         out,
-        _words(recipes),
+        (() if study else STRATEGIES) if recipes is None else _words(recipes),
         seeds=seeds,
         settings=[*setting, *([] if minutes is None else [f"training.minutes={minutes}"])],
         sweeps=sweep,
+        studies=study,
         baselines=_words(baselines),
         against=against,
         exclude_seen=exclude_seen,
@@ -278,6 +290,37 @@ def cold(
     found = cold_start(_read(data, column, text_column), chosen, out, share=share, seed=seed)
     publish(found, out)
     _print(document(found) if as_json else table(found).to_text(), as_json)
+
+
+@app.command()
+def study(
+    folder: Annotated[Path, typer.Argument(help="Folder that 'mgrec compare' wrote.")],
+    users: Annotated[
+        int, typer.Option(min=1, help="Test cases that are searched without the catalogue.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw of users and items.")] = 0,
+    item: Annotated[
+        str | None, typer.Option(help="Item whose company is shown; the most taken one else.")
+    ] = None,
+    attribute: Annotated[
+        str | None,
+        typer.Option(help="Column that maps are coloured by; the most telling one else."),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Ask the paper's questions of compared models: what codes follow, whether blocks fit."""
+    from mgrec.study.diagnosis_page import page
+    from mgrec.study.diagnostics import diagnose
+    from mgrec.study.markdown import markdown
+    from mgrec.study.publishing import publish_study, study_document
+
+    _threads(threads)
+    found = diagnose(folder, users=users, seed=seed, item=item, attribute=attribute)
+    where = publish_study(found, folder)
+    summary = page(found)
+    text = f"{markdown(summary)}\nReport: {where}"
+    _print(study_document(found, summary) if as_json else text, as_json)
 
 
 @app.command()

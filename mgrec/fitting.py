@@ -156,15 +156,14 @@ def _prepare(
     catalogue: Catalogue, recipe: Recipe, checkpoint: Checkpoint | None, start: Generator | None
 ) -> tuple[Generator, tuple[Alignment, float] | None, dict[str, Any]]:
     """Return an aligned model, the alignment that stays on with its weight, and facts so far."""
-    torch.manual_seed(recipe.seed)
-    model = Generator(recipe.model, catalogue.ids, catalogue.vectors)
+    model = fresh(catalogue, recipe)
     facts: dict[str, Any] = {"parameters": sum(p.numel() for p in model.parameters())}
     if start is not None:
         model.load_state_dict(start.state_dict())
     if not aligns(recipe):
         return model, None, facts
     alignment = Alignment(model, recipe.alignment, recipe.seed)
-    if start is None and alignment.possible:
+    if start is None and alignment.possible and recipe.alignment.epochs > 0:
         done = train(
             alignment,
             untimed(recipe),
@@ -175,6 +174,12 @@ def _prepare(
         facts["alignment"] = {"seconds": done.seconds, "curve": done.curve}
     keeps = alignment.possible and recipe.alignment.auxiliary > 0
     return model, (alignment, recipe.alignment.auxiliary) if keeps else None, facts
+
+
+def fresh(catalogue: Catalogue, recipe: Recipe) -> Generator:
+    """Return the untrained model that a recipe's fit begins with."""
+    torch.manual_seed(recipe.seed)
+    return Generator(recipe.model, catalogue.ids, catalogue.vectors)
 
 
 def untimed(recipe: Recipe) -> TrainingConfig:
@@ -192,9 +197,10 @@ def digest(model: Generator) -> str:
 
 
 def aligns(recipe: Recipe) -> bool:
-    """Whether a recipe asks for contrastive modality alignment."""
+    """Whether a recipe asks for contrastive modality alignment, before or in training."""
     wanted = recipe.alignment.contrastive > 0 or recipe.alignment.generative > 0
-    return recipe.ids.fusion == "late++" and recipe.alignment.epochs > 0 and wanted
+    ever = recipe.alignment.epochs > 0 or recipe.alignment.auxiliary > 0
+    return recipe.ids.fusion == "late++" and ever and wanted
 
 
 def best_epoch(done: Progress) -> int:

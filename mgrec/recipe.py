@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from mgrec.errors import RecipeError, nearest
 
 Source = Literal["auto", "encode", "embeddings", "codes"]
+Learned = Literal["sasrec"]
 Fusion = Literal["unimodal", "early", "late", "late++"]
 
 
@@ -26,16 +27,20 @@ class ContentConfig(Config):
     """Where each modality's content comes from, and what encodes it.
 
     `auto` takes the most finished thing present: codes, then embeddings, then text or pictures.
+    `sasrec`, for a modality of any other name, makes its embeddings from the log alone: the item
+    vectors of a SASRec that sees nothing but the train split.
     """
 
     source: Source = "auto"
-    sources: dict[str, Source] = {}  # per modality, over `source`
+    sources: dict[str, Source | Learned] = {}  # per modality, over `source`
     text_encoder: str = "packaged"  # or any sentence-transformers name or local path
     image_encoder: str = "packaged"
     shuffle: tuple[str, ...] = ()  # negative control: content of these is shuffled between items
     batch: int = Field(64, ge=1)
+    prefix: int = Field(0, ge=0)  # levels kept of ready-made codes; 0 keeps all
+    sasrec_epochs: int = Field(20, ge=1)  # without selection, which would look at held-out items
 
-    def source_of(self, modality: str) -> Source:
+    def source_of(self, modality: str) -> Source | Learned:
         return self.sources.get(modality, self.source)
 
 
@@ -61,6 +66,9 @@ class QuantiserConfig(Config):
     size: Size = 256
     iterations: int = Field(25, ge=1)  # of k-means; epochs of RQ-VAE
     pca: int = Field(0, ge=0)  # principal components kept before quantising; 0 keeps all
+    # Dimensions of a common space that modalities are turned towards before they are quantised,
+    # alignment in the quantiser's input; 0 quantises each as it is.
+    common: int = Field(0, ge=0)
     per_modality: dict[str, BlockSizes] = {}  # {image: {levels: 2, size: 64}}
 
     def levels_of(self, modality: str) -> int:
@@ -138,7 +146,9 @@ class AlignmentConfig(Config):
     contrastive: float = Field(1.0, ge=0)  # weight of symmetric InfoNCE between pooled blocks
     generative: float = Field(1.0, ge=0)  # weight of generating one block from the other
     temperature: float = Field(0.07, gt=0)  # where the learnable temperature starts
-    auxiliary: float = Field(0.0, ge=0)  # weight with which both stay on in sequence training
+    # Weight with which both are on in sequence training, after the epochs before it or, where
+    # there are none, by themselves.
+    auxiliary: float = Field(0.0, ge=0)
 
 
 class TrainingConfig(Config):
@@ -214,6 +224,11 @@ class Recipe(Config):
                 if name not in self.ids.modalities:
                     known = ", ".join(self.ids.modalities)
                     raise ValueError(f"{field}: '{name}' is none of the recipe's ({known})")
+        if self.quantiser.common and self.ids.fusion not in ("late", "late++"):
+            raise ValueError(
+                "quantiser.common: expected a recipe with a block for each of several modalities,"
+                f" found the fusion '{self.ids.fusion}'"
+            )
         return self
 
     @staticmethod

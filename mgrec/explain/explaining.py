@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mgrec.recommender import Recommender
 
 WIDTH = 40  # characters of a title
+BY_CONTENT = "its content, as training never saw it"
 DRAWS = 16  # of the content that stands in for what is hidden
 
 
@@ -69,6 +70,12 @@ def explain(
 
 def _levels(recommender: Recommender, row: int, read: NDArray[np.int64]) -> tuple[Level, ...]:
     model = recommender.model
+    new = model.shares
+    if (
+        new is not None and new.by_content is not None and bool(new.items[row])
+    ):  # it is not generated code by code
+        log_prob = float(scored(model, row, Sequences.of([read])).generated[0])
+        return (Level(BY_CONTENT, "", log_prob, float(recommender.popularity.logs[row])),)
     slots = model.ids.target_slots
     tokens = model.ids.tokens[row, list(model.ids.target)].tolist()
     found = levels_of(model, row, read), bases_of(model, row, recommender.popularity.logs)

@@ -95,7 +95,8 @@ class Explanation:
     generated : the part of the score that is the log-probability of the item's semantic ID
     past : the history's items that the model reads, oldest first; empty where none is known
     modalities : of those items
-    levels : of the semantic ID, in the order of generation
+    levels : of the semantic ID, in the order of generation; of an item that was added after
+        training and is scored by its content, that one part
     experts : where the recipe has any
     """
 

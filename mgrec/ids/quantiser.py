@@ -66,4 +66,8 @@ def quantiser_from_state(kind: str, state: Mapping[str, Any]) -> Quantiser:
         return RQVAE.from_state(state)
     if kind == "ResidualKMeans":
         return ResidualKMeans.from_state(state)
-    raise ArtifactError(f"quantiser '{kind}': unknown, expected ResidualKMeans or RQVAE")
+    if kind == "Projected":
+        from mgrec.ids.projected import Projected
+
+        return Projected.from_state(state)
+    raise ArtifactError(f"quantiser '{kind}': unknown, expected ResidualKMeans, RQVAE or Projected")

@@ -26,6 +26,7 @@ class Evaluation:
     ----------
     users : int64 [cases], user index
     targets : int32 [cases], item index
+    lists : int32 [cases, k], item indices, best first, -1 behind the last
     ranks : int64 [cases], 0-based, -1 where the target is not in the list
     metrics : every column of the tables with its 95% interval over users
     slices : which cases are in which part, bool [cases] each
@@ -33,6 +34,7 @@ class Evaluation:
 
     users: NDArray[np.int64]
     targets: NDArray[np.int32]
+    lists: NDArray[np.int32]
     ranks: NDArray[np.int64]
     metrics: dict[str, Interval]
     slices: dict[str, NDArray[np.bool_]]
@@ -86,6 +88,7 @@ def measure(
     return Evaluation(
         cases.users,
         cases.targets,
+        top.astype(np.int32),
         ranks,
         with_intervals(ranks),
         slices(cases.targets, cases.history, parts.train, n_items, present),

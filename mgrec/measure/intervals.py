@@ -78,6 +78,50 @@ def bootstrap(
     users, columns = values.shape
     if users == 0:
         return [Interval(np.nan, np.nan, np.nan)] * columns
+    exact, means = _resampled(values, resamples, seed)
+    tail = (1 - level) / 2
+    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
+    return [Interval(*map(float, ends)) for ends in zip(exact, low, high, strict=True)]
+
+
+def ratio(
+    part: NDArray[np.floating], whole: NDArray[np.floating], *, resamples: int = 2000, seed: int = 0
+) -> Interval:
+    """Return ``sum(part) / sum(whole)`` with its 95% percentile interval over users.
+
+    Parameters
+    ----------
+    part, whole : float [users]
+        For "of what one run hits, how much another hits too": hits of both, hits of the one.
+
+    Returns
+    -------
+    Interval
+        NaN throughout where the whole is nothing.
+
+    Raises
+    ------
+    RequestError
+        If the two do not have the same users.
+    """
+    if part.ndim != 1 or part.shape != whole.shape:
+        raise RequestError(
+            f"ratio: expected one value for each of the same users,"
+            f" found {list(part.shape)} and {list(whole.shape)}"
+        )
+    if not whole.any():
+        return Interval(np.nan, np.nan, np.nan)
+    exact, means = _resampled(np.stack([part, whole], axis=1), resamples, seed)
+    drawn = means[means[:, 1] > 0]  # a draw of users without any has no ratio
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
+    return Interval(float(exact[0] / exact[1]), float(low), float(high))
+
+
+def _resampled(
+    values: NDArray[np.floating], resamples: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the columns' means, and [resamples, columns] means of as many users drawn anew."""
+    users = len(values)
     cells, counts = np.unique(values.astype(np.float64), axis=0, return_counts=True)
     random = np.random.default_rng(seed)
     means = np.concatenate(
@@ -85,11 +129,8 @@ def bootstrap(
             random.multinomial(users, counts / users, size=rows) @ cells / users
             for rows in _chunks(resamples, len(cells))
         ]
-    )  # [resamples, columns]
-    tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
-    exact = counts @ cells / users
-    return [Interval(*map(float, ends)) for ends in zip(exact, low, high, strict=True)]
+    )
+    return counts @ cells / users, means
 
 
 def paired(

@@ -28,11 +28,18 @@ class Alignment(nn.Module):
     Parameters
     ----------
     generator : trained in place, through the parameters that sequence training shares
+    withheld : bool [items] that it never trains on, to be measured on; None withholds nothing
     """
 
     name = "alignment"
 
-    def __init__(self, generator: Generator, config: AlignmentConfig, seed: int) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        config: AlignmentConfig,
+        seed: int,
+        withheld: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.generator, self.config, self.seed = generator, config, seed
         ids = generator.ids
@@ -40,8 +47,10 @@ class Alignment(nn.Module):
         self.blocks = {m: ids.block(m) for m in blocks}
         has = {m: torch.from_numpy(ids.has_block(m)) for m in self.blocks}
         self.has = has
-        both = torch.stack(list(has.values())).sum(0) >= 2
-        self.items = both.nonzero()[:, 0]  # those with something to align
+        self.both = torch.stack(list(has.values())).sum(0) >= 2  # those with something to align
+        if withheld is not None:
+            self.both &= ~withheld
+        self.items = self.both.nonzero()[:, 0]
         self.log_scale = nn.Parameter(torch.tensor(1 / config.temperature).log())
         self.project = nn.ModuleDict(
             {m: nn.Linear(generator.config.dim, generator.config.dim) for m in self.blocks}
@@ -64,8 +73,7 @@ class Alignment(nn.Module):
     def sample(self, items: Tensor) -> Tensor:
         """Return the items of a batch of targets that can be aligned, each once."""
         unique = items.unique()
-        both = torch.stack([has[unique] for has in self.has.values()]).sum(0) >= 2
-        return unique[both][: self.config.batch]
+        return unique[self.both[unique]][: self.config.batch]
 
     def loss(self, items: Tensor) -> Tensor:
         """Return the mean over ordered pairs of modalities of both weighted objectives."""

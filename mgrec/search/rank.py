@@ -59,5 +59,16 @@ def _with_experts(
     total = total.masked_fill(both < 0, float("-inf"))
     order = total.argsort(dim=1, descending=True, stable=True)
     # What is no candidate is below the best dropped prefix, and below the experts' last choice.
-    bound = found.bound + best[:, -1]
+    rest = wanted.scatter(1, more, float("-inf")) > float("-inf")
+    bound = torch.maximum(found.bound, _newest(model, context, rest)) + best[:, -1]
     return Found(both.gather(1, order), total.gather(1, order), bound)
+
+
+def _newest(model: Generator, context: Context, rest: Tensor) -> Tensor:
+    """Return float32 [users]: the best score of items that no prefix leads to, as training never
+    saw them and content alone scores them; of those that bool [users, items] names."""
+    shares = model.shares
+    if model.experts is None or shares is None or shares.by_content is None:
+        return torch.full((context.rows,), float("-inf"), device=rest.device)
+    scores = model.experts.by_content(context.start) + shares.by_content
+    return scores.masked_fill(~(rest & shares.items), float("-inf")).amax(1)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mgrec.data.sequences import Sequences
 from mgrec.ids.filters import Filter
@@ -72,6 +73,20 @@ def _bytes_each(model: Generator, beams: int) -> int:
     return CELL * cells + 4 * (logits + rows + read + scores + experts)
 
 
+def batches(
+    model: Generator, histories: Sequences, beams: int, config: SearchConfig
+) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+    """Yield (rows of the histories, int64 [rows, n] of their recent items), of like length.
+
+    Together they are all rows, each once; as many at a time as `plan` says.
+    """
+    recent = histories.last(model.config.history)
+    order = np.argsort(recent.lengths, kind="stable")
+    count = math.ceil(len(order) / plan(model, beams, config).users)
+    for rows in np.array_split(order, count) if count else ():
+        yield rows, torch.from_numpy(recent.select(rows).padded()).to(model.token_table.device)
+
+
 def top(
     model: Generator,
     histories: Sequences,
@@ -107,14 +122,10 @@ def bounded_top(
     items = np.full((len(histories), k), -1, np.int64)
     scores = np.full((len(histories), k), -np.inf, np.float32)
     bound = np.full(len(histories), -np.inf, np.float32)
-    recent = histories.last(model.config.history)
-    order = np.argsort(recent.lengths, kind="stable")
-    batches = math.ceil(len(order) / plan(model, max(beams, k), config).users)
     device = model.token_table.device
     coarse = config.precision == "bfloat16"
     model.eval()
-    for rows in np.array_split(order, batches) if batches else ():
-        padded = torch.from_numpy(recent.select(rows).padded()).to(device)
+    for rows, padded in batches(model, histories, max(beams, k), config):
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=coarse):
             found = ranked(model, model.context(padded), k, beams, allow(rows))
         items[rows], scores[rows] = found.items.cpu().numpy(), found.scores.cpu().numpy()

@@ -8,16 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
+from mgrec.catalogue import sources
 from mgrec.data.dataset import Dataset
 from mgrec.errors import DataError, RecipeError, RequestError
 from mgrec.progress import bar, say
 from mgrec.recipe import Recipe
 from mgrec.study import ledger as ledgers
 from mgrec.study.card import card
-from mgrec.study.comparison import Comparison, Member, standing
+from mgrec.study.claims import Judged, judge
+from mgrec.study.comparison import Comparison, standing
 from mgrec.study.grid import REFERENCE, Entry, entries, inapplicable, reference
 from mgrec.study.ground import Ground
 from mgrec.study.ledger import Ledger
+from mgrec.study.members import Member
 from mgrec.study.outcomes import Outcome
 from mgrec.study.parts import Section
 from mgrec.study.published import check_dataset
@@ -32,6 +35,7 @@ from mgrec.study.runs import (
     simple_runs,
     spread,
 )
+from mgrec.study.studies import bases, roles, rows
 from mgrec.study.tuning import Tuning
 from mgrec.study.wording import baseline_made_with, made_with, of_baseline, of_entry
 
@@ -46,6 +50,7 @@ def compare(
     seeds: int = 3,
     settings: Iterable[str] = (),
     sweeps: Sequence[str] = (),
+    studies: Sequence[str] = (),
     baselines: Sequence[str] = BASELINES,
     against: str | None = None,
     exclude_seen: bool = False,
@@ -60,6 +65,7 @@ def compare(
     Parameters
     ----------
     recipes, sweeps, seeds, settings : see `mgrec.study.grid.entries`
+    studies : the paper's tables and figures by name, see `mgrec.study.studies.rows`
     baselines : out of ``popularity``, ``item-knn``, ``sasrec``
     against : the row that the others are tested against; None is ``late++`` or what comes nearest
     exclude_seen : whether there is a second table with seen items left out
@@ -72,7 +78,9 @@ def compare(
         If the request, the data or the folder does not fit.
     """
     out, settings = Path(out), tuple(sorted(settings))
-    asked = entries(recipes, sweeps, seeds=seeds, settings=settings, base=against or REFERENCE)
+    more_rows = tuple(rows(studies, seeds=seeds, settings=settings))
+    base = against or REFERENCE
+    asked = entries(recipes, sweeps, seeds=seeds, settings=settings, base=base, more=more_rows)
     for name in baselines:
         if name not in BASELINES:
             raise RequestError(f"baseline '{name}': expected one of {', '.join(BASELINES)}")
@@ -142,7 +150,20 @@ class _Study:
             facts=_facts(ground),
             card=self._card(),
             dataset=self.dataset,
+            claims=tuple(self._judged(members)),
         )
+
+    def _judged(self, members: Sequence[Member]) -> Iterable[Judged]:
+        """Judge the paper's claims of every strategy that there are rows for."""
+        known = {member.name: member for member in members}
+        for base in bases(self.grid.entries):
+            there, lacking = {}, {}
+            for variant, entry in roles(self.grid.entries, base).items():
+                if known[entry.name].outcomes:
+                    there[variant] = known[entry.name]
+                else:
+                    lacking[variant] = self.absent.get(entry.name, "not done yet")
+            yield judge(base.name, there, self.ground.slices.get("tail"), lacking)
 
     def _waits(self, run: Run) -> bool:
         return run.row not in self.absent and run.seed not in self.outcomes.get(run.row, {})
@@ -161,6 +182,7 @@ class _Study:
                 self.outcomes.get(name, {}),
                 wanted[name],
                 known[name].point if name in known else None,
+                name not in known or known[name].headline,
             )
             for name in names
         ]
@@ -204,10 +226,10 @@ def _study(
     ground = Ground.of(data, grid.entries[0].recipe.split)
     why = {entry.name: inapplicable(entry, data) for entry in grid.entries}
     absent = {name: reason for name, reason in why.items() if reason is not None}
-    rows = [entry for entry in grid.entries if entry.name not in absent]
+    there = [entry for entry in grid.entries if entry.name not in absent]
     common = Recipe.named(REFERENCE).override(grid.settings)
     simple, lacking = simple_runs(grid.baselines, common, ground)
-    runs = [run for entry in rows for run in model_runs(entry, ground)]
+    runs = [run for entry in there for run in model_runs(entry, ground)]
     if "sasrec" in grid.baselines:
         seeds = max((entry.seeds for entry in grid.entries), key=len)
         runs += sasrec_runs(Tuning(out / "runs" / "SASRec-trials", ground, common), seeds)
@@ -215,7 +237,7 @@ def _study(
     for name, reason in absent.items():
         say(f"{name}: does not apply: {reason}")
     protocols = (False, True) if exclude_seen else (False,)
-    named = reference(rows, against)
+    named = reference(there, against)
     all_runs, place = simple + spread(runs), out / "runs"
     return _Study(ground, place, grid, all_runs, absent, named, protocols, dataset, common)
 
@@ -236,22 +258,21 @@ def _seeds(entry: Entry) -> str:
     return f"{entry.name} {', '.join(map(str, entry.seeds))}"
 
 
-def _content(rows: Sequence[Entry], data: Dataset) -> str:
+def _content(entries: Sequence[Entry], data: Dataset) -> str:
     """Say what text and pictures were turned into codes by."""
     found: dict[str, None] = {}
-    for entry in rows:
-        content = entry.recipe.content
-        for modality in entry.recipe.ids.modalities:
-            if inapplicable(entry, data) is None:
-                source = data.source_of(modality, content.source_of(modality))
-                encoder = getattr(content, f"{modality}_encoder", "")
-                how = f"encoded ({encoder})" if source == "encode" else f"ready-made {source}"
-                found[f"{modality}: {how}"] = None
+    for entry in entries:
+        if inapplicable(entry, data) is not None:
+            continue
+        for modality, source in sources(data, entry.recipe).items():
+            encoder = getattr(entry.recipe.content, f"{modality}_encoder", "")
+            ways = {"encode": f"encoded ({encoder})", "sasrec": "a SASRec's, from train"}
+            found[f"{modality}: {ways.get(source, f'ready-made {source}')}"] = None
     return "; ".join(found)
 
 
-def _histories(rows: Sequence[Entry]) -> str:
-    found = {entry.name: entry.recipe.model.history for entry in rows}
+def _histories(entries: Sequence[Entry]) -> str:
+    found = {entry.name: entry.recipe.model.history for entry in entries}
     if len(set(found.values())) == 1:
         return f"at most {next(iter(found.values()))} items"
     return "; ".join(f"{name} at most {items} items" for name, items in found.items())

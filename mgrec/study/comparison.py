@@ -16,33 +16,11 @@ from numpy.typing import NDArray
 from mgrec.measure.evaluation import SLICED
 from mgrec.measure.intervals import Interval, Paired, bootstrap, holm, paired
 from mgrec.measure.metrics import COLUMNS, per_user
+from mgrec.study.claims import Judged
 from mgrec.study.grid import Point
-from mgrec.study.outcomes import Cost, Outcome
+from mgrec.study.members import HEADLINE, LEVEL, Member
+from mgrec.study.outcomes import Cost
 from mgrec.study.parts import Kind
-
-HEADLINE = "NDCG@10"
-LEVEL = 0.05  # of a corrected p, below which a difference is called one
-
-
-@dataclass(frozen=True)
-class Member:
-    """A row before it is measured: its runs that are done, of those that are wanted.
-
-    Attributes
-    ----------
-    what : of the row, in a sentence for somebody who has not read the paper
-    made : with which content, history, loss, in words for somebody who has
-    outcomes : by seed; a row without chance in it has one, under None
-    wanted : how many there will be
-    """
-
-    name: str
-    kind: Kind
-    what: str
-    made: str
-    outcomes: Mapping[int | None, Outcome]
-    wanted: int = 1
-    point: Point | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +64,7 @@ class Line:
     notes: str = ""
     test: Tested | None = None
     point: Point | None = None
+    headline: bool = True
 
     @property
     def spread(self) -> float:
@@ -116,6 +95,7 @@ class Comparison:
     facts : of the data
     card : what it takes to do it again
     dataset : whose published figures stand beside, if any
+    claims : the paper's claims of every strategy that has rows to judge them by
     """
 
     reference: str
@@ -126,6 +106,7 @@ class Comparison:
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
     card: Mapping[str, str] = field(default_factory=dict)
     dataset: str | None = None
+    claims: tuple[Judged, ...] = ()
 
 
 def standing(
@@ -189,6 +170,7 @@ def _line(
         cost=_mean_cost([o.cost for o in done]),
         notes=done[0].notes,
         point=member.point,
+        headline=member.headline,
     )
 
 

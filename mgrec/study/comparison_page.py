@@ -9,7 +9,9 @@ from dataclasses import replace
 from mgrec.measure.intervals import Interval
 from mgrec.measure.metrics import COLUMNS
 from mgrec.measure.slices import MEANING
-from mgrec.study.comparison import HEADLINE, Comparison, Line, Standing
+from mgrec.study.claims_page import judged
+from mgrec.study.comparison import Comparison, Line, Standing
+from mgrec.study.members import HEADLINE
 from mgrec.study.parts import (
     LEAD,
     Curve,
@@ -52,7 +54,7 @@ def page(comparison: Comparison, more: Iterable[Section] = ()) -> Summary:
         title=f"{comparison.reference or 'Strategies'} beside {_others(comparison)}",
         verdict=verdict(comparison),
         facts=comparison.facts,
-        intro=(_what(comparison),),
+        intro=(*judged(comparison.claims), _what(comparison)),
         results=first.rows,
         columns=first.columns,
         protocol=first.protocol,
@@ -202,7 +204,7 @@ def _published(comparison: Comparison) -> Section | None:
     ours = [
         (line.name, line.metrics[HEADLINE].value, line.metrics["Recall@10"].value, line.made)
         for line in comparison.standings[0].lines
-        if line.point is None
+        if line.headline
     ]
     return published(comparison.dataset, ours)
 

@@ -9,6 +9,7 @@ import numpy as np
 from mgrec.measure.intervals import Interval
 
 WIDTH, HEIGHT = 400, 210  # of a plot, in its own units
+SIDE = 360  # of a map
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 12, 40
 
 Tick = tuple[float, str]  # where, and what it says
@@ -77,6 +78,27 @@ def whiskers(
     top = max(ends, default=0) * 1.02 or 1.0
     placed = tuple(None if i is None else _whisker(i, top) for i in known)
     return placed, _ticks(ticks(0, top), _scale((0, top), (0, 100)))
+
+
+def scatter(
+    x: Sequence[float], y: Sequence[float], sizes: Sequence[float]
+) -> tuple[tuple[float, float, float], ...]:
+    """Place dots in a box of SIDE x SIDE: centre and radius each, areas as the sizes.
+
+    Both axes have one scale, so that distances are what they were.
+    """
+    places = np.array([x, y], np.float64).T  # [dots, 2]
+    if not len(places):
+        return ()
+    areas = np.asarray(sizes, np.float64)
+    # Many dots are small ones, or they would hide each other.
+    most = min(14.0, 0.3 * SIDE / len(areas) ** 0.5)
+    radius = np.maximum(most * np.sqrt(areas / max(areas.max(), 1e-12)), 1.5)
+    low, high = places.min(0), places.max(0)
+    span = float((high - low).max()) or 1.0
+    scaled = SIDE / 2 + (places - (low + high) / 2) / span * (SIDE - 2 * most - 8)
+    scaled[:, 1] = SIDE - scaled[:, 1]  # SVG counts downwards
+    return tuple((float(a), float(b), float(r)) for (a, b), r in zip(scaled, radius, strict=True))
 
 
 def bars(counts: Sequence[int], most: int = 64) -> tuple[float, ...]:

@@ -36,7 +36,9 @@ def forecast(data: Dataset, recipe: Recipe) -> str:
     encoding = 0.0
     for modality in recipe.ids.modalities:
         wanted = recipe.content.source_of(modality)
-        if modality in data.modalities and data.source_of(modality, wanted) == "encode":
+        if wanted == "sasrec" or modality not in data.modalities:
+            continue
+        if data.source_of(modality, wanted) == "encode":
             encoding += data.n_items / ENCODED.get(modality, 40.0)
     vocabulary = sum(257 * recipe.quantiser.levels_of(m) for m in recipe.ids.modalities) + BASE
     parameters = vocabulary * model.dim * 2 + (model.layers + model.decoder_layers) * layer

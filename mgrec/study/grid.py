@@ -11,7 +11,7 @@ from pathlib import Path
 from mgrec.catalogue import sources
 from mgrec.data.dataset import Dataset
 from mgrec.errors import DataError, RecipeError, RequestError
-from mgrec.recipe import Recipe
+from mgrec.recipe import QuantiserConfig, Recipe
 
 REFERENCE = "late++"  # what every row is tested against, where it is in the grid
 
@@ -35,17 +35,24 @@ class Entry:
     recipe : overrides included; its own seed does not matter
     seeds : in the order in which they are trained
     point : where it lies on a sweep, if it was asked for by one
+    what : of the row, in a sentence, where its recipe does not say it
     """
 
     name: str
     recipe: Recipe
     seeds: tuple[int, ...]
     point: Point | None = None
+    what: str = ""
 
     @property
     def slug(self) -> str:
         """The name as that of a folder."""
         return slug(self.name)
+
+    @property
+    def headline(self) -> bool:
+        """Whether it was asked for by itself, and not as a variant of another."""
+        return self.point is None and not self.what
 
     def seeded(self, seed: int) -> Recipe:
         """Return the recipe of one run."""
@@ -64,6 +71,7 @@ def entries(
     seeds: int = 3,
     settings: Iterable[str] = (),
     base: str = REFERENCE,
+    more: Sequence[Entry] = (),
 ) -> tuple[Entry, ...]:
     """Read what is to be compared.
 
@@ -73,6 +81,7 @@ def entries(
     sweeps : ``key=value,value,...`` or ``recipe: key=value,...``: a row a value with one seed,
         everything else as in the recipe, `base` if none is named
     settings : overrides for every row, ``key=value``
+    more : rows of studies; what is there already is not asked for twice
 
     Raises
     ------
@@ -80,16 +89,15 @@ def entries(
         If a name, number or setting does not fit, or two rows have one name.
     """
     settings = list(settings)
-    if seeds < 1:
-        raise RequestError(f"seeds: expected at least 1, found {seeds}")
     rows = [_headline(word, seeds, settings) for word in recipes]
-    rows += [row for sweep in sweeps for row in _swept(sweep, settings, base)]
-    if not rows:
-        raise RequestError("compare: found no recipe, expected at least one")
+    rows += [row for sweep in sweeps for row in swept(sweep, settings, base)]
     folders = sorted(row.slug.lower() for row in rows)
     for one, other in pairwise(folders):
         if one == other:
             raise RequestError(f"compare: two rows are called '{one}', expected names that differ")
+    rows = list(merged(rows, more))
+    if not rows:
+        raise RequestError("compare: found no recipe, expected at least one")
     kinds = {row.recipe.split for row in rows}
     if len(kinds) > 1:
         raise RequestError("compare: the recipes have different splits, expected one for all rows")
@@ -99,9 +107,13 @@ def entries(
 def inapplicable(entry: Entry, data: Dataset) -> str | None:
     """Return why a row does not apply to a dataset, in one line; None where it does."""
     try:
-        sources(data, entry.recipe)
+        found = sources(data, entry.recipe)
     except (RecipeError, DataError) as error:
         return str(error)
+    if entry.point is not None and set(found.values()) == {"codes"}:
+        stage, _, field = entry.point.key.rpartition(".")
+        if stage == "quantiser" or (not stage and field in QuantiserConfig.model_fields):
+            return f"{entry.point.key}: there are ready-made codes only, which nothing quantises"
     return None
 
 
@@ -128,35 +140,66 @@ def reference(rows: Sequence[Entry], wanted: str | None) -> str:
 
 
 def merged(before: Sequence[Entry], now: Sequence[Entry]) -> tuple[Entry, ...]:
-    """Return a grid extended by rows and seeds; rows of both have the same recipe."""
+    """Return a grid extended by rows and seeds.
+
+    Raises
+    ------
+    RequestError
+        If a row of both does not have the same recipe.
+    """
     rows = {row.name: row for row in before}
     for row in now:
         if row.name in rows:
-            more = [seed for seed in row.seeds if seed not in rows[row.name].seeds]
-            rows[row.name] = replace(row, seeds=(*rows[row.name].seeds, *more))
+            known = rows[row.name]
+            if known.recipe != row.recipe:
+                raise RequestError(f"compare: two rows are called '{row.name}', and they differ")
+            more = [seed for seed in row.seeds if seed not in known.seeds]
+            rows[row.name] = replace(row, seeds=(*known.seeds, *more))
         else:
             rows[row.name] = row
     return tuple(rows.values())
 
 
-def _headline(word: str, seeds: int, settings: list[str]) -> Entry:
-    name, star, count = word.strip().partition("*")
-    if star and not (count.isdecimal() and int(count)):
-        raise RequestError(f"recipe '{word}': expected a number of seeds after *, such as *1")
-    return _entry(name, int(count) if star else seeds, settings)
+def made(
+    word: str,
+    settings: Iterable[str],
+    seeds: int,
+    *,
+    name: str = "",
+    changes: Sequence[str] = (),
+    what: str = "",
+) -> Entry:
+    """Return a row: a recipe, the overrides of all rows, and what this one changes.
 
+    Parameters
+    ----------
+    word : a recipe's name, or a YAML file, whose stem is then the row's name
+    name : of the row, if it is not the recipe's
+    changes : ``key=value``, this row's own; where they are overridden for all, they win
 
-def _entry(word: str, seeds: int, settings: list[str], swept: str = "") -> Entry:
-    """Return a row; its name is the word, or a YAML file's stem, and the swept setting."""
-    chosen = Recipe.named(word).override([*settings, *([swept] if swept else [])])
-    if chosen.seed != Recipe.named(word).seed:
+    Raises
+    ------
+    RequestError, RecipeError
+        If there is no such recipe or a setting does not fit.
+    """
+    if seeds < 1:
+        raise RequestError(f"seeds: expected at least 1, found {seeds}")
+    recipe = Recipe.named(word)
+    chosen = recipe.override([*settings, *changes])
+    if chosen.seed != recipe.seed:
         raise RequestError("setting 'seed': expected --seeds, a comparison's own")
-    name = Path(word).stem if word.endswith((".yaml", ".yml")) else word
-    name = f"{name}, {swept}" if swept else name
-    return Entry(name, chosen.model_copy(update={"name": name}), tuple(range(seeds)))
+    name = name or stem(word)
+    recipe = chosen.model_copy(update={"name": name})
+    return Entry(name, recipe, tuple(range(seeds)), what=what)
 
 
-def _swept(sweep: str, settings: list[str], base: str) -> Iterator[Entry]:
+def stem(word: str) -> str:
+    """Return a recipe's name, or that of a YAML file without its folder and ending."""
+    return Path(word).stem if word.endswith((".yaml", ".yml")) else word
+
+
+def swept(sweep: str, settings: Sequence[str], base: str) -> Iterator[Entry]:
+    """Return the rows of a sweep, see `entries`."""
     head, colon, tail = sweep.partition(": ")
     word, setting = (head.strip(), tail) if colon else (base, sweep)
     key, equals, values = (part.strip() for part in setting.partition("="))
@@ -166,5 +209,13 @@ def _swept(sweep: str, settings: list[str], base: str) -> Iterator[Entry]:
             " after a recipe's name and a colon if it is not the reference's"
         )
     for value in re.split(r",(?![^\[]*\])", values):  # a comma in a list parts no values
-        row = _entry(word, 1, settings, f"{key}={value.strip()}")
+        change = f"{key}={value.strip()}"
+        row = made(word, settings, 1, name=f"{stem(word)}, {change}", changes=[change])
         yield replace(row, point=Point(word, key, value.strip()))
+
+
+def _headline(word: str, seeds: int, settings: Sequence[str]) -> Entry:
+    name, star, count = word.strip().partition("*")
+    if star and not (count.isdecimal() and int(count)):
+        raise RequestError(f"recipe '{word}': expected a number of seeds after *, such as *1")
+    return made(name, settings, int(count) if star else seeds)

@@ -66,6 +66,7 @@ class Ledger:
                 "recipe": _plain(entry.recipe),
                 "seeds": list(entry.seeds),
                 "point": None if entry.point is None else asdict(entry.point),
+                "what": entry.what,
             }
             for entry in self.entries
         ]
@@ -106,7 +107,7 @@ def read(folder: Path) -> Ledger | None:
 def _entry(values: dict[str, Any]) -> Entry:
     point = None if values["point"] is None else Point(**values["point"])
     recipe = Recipe.model_validate(values["recipe"])
-    return Entry(values["name"], recipe, tuple(values["seeds"]), point)
+    return Entry(values["name"], recipe, tuple(values["seeds"]), point, values.get("what", ""))
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:

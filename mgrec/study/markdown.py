@@ -10,7 +10,7 @@ from mgrec.study.parts import Results, Section, Slices, Summary
 
 
 def markdown(summary: Summary) -> str:
-    """Return title, verdict, tables, slices and card; drawings and users are the page's alone."""
+    """Return title, verdict, tables, slices and card; what is drawn is the page's alone."""
     parts = [f"# {summary.title}", summary.verdict]
     for section in summary.intro:
         parts += _section(section)
@@ -44,6 +44,13 @@ def _section(section: Section) -> Iterator[str]:
         points = zip(curve.x, curve.y, low, high, strict=True)
         rows = [(f"{x:g}", _cell(Interval(*interval))) for x, *interval in points]
         yield _table((curve.x_label, ""), rows)
+    for strip in section.strips:
+        yield f"### {strip.title}"
+        yield "\n".join(f"- {item.title}" for item in strip.items)
+        if strip.about:
+            yield strip.about
+    if section.seen:
+        yield section.seen
 
 
 def _results(results: Results) -> Iterator[str]:

@@ -56,6 +56,7 @@ class Outcome:
     identity: Mapping[str, Any]
     ranks: Mapping[bool, NDArray[np.int64]]
     cost: Cost
+    lists: Mapping[bool, NDArray[np.int32]] = field(default_factory=dict)
     card: Mapping[str, str] = field(default_factory=dict)
     notes: str = ""
 
@@ -64,7 +65,10 @@ def save(folder: Path, outcome: Outcome, cases: Cases) -> None:
     """Write an outcome; a kill at any moment leaves the old one or the new one."""
     folder.mkdir(parents=True, exist_ok=True)
     for exclude_seen, ranks in outcome.ranks.items():
-        frame = pl.DataFrame({"user": cases.users, "target": cases.targets, "rank": ranks})
+        columns = {"user": cases.users, "target": cases.targets, "rank": ranks}
+        if exclude_seen in outcome.lists:
+            columns["items"] = outcome.lists[exclude_seen]
+        frame = pl.DataFrame(columns)
         with new_file(folder / _RANKS[exclude_seen]) as draft:
             frame.write_parquet(draft)
     document = {
@@ -94,15 +98,42 @@ def load(folder: Path, identity: Mapping[str, Any], cases: Cases) -> Outcome | N
     try:
         found = json.loads(file.read_bytes())
         check_same(folder, found["identity"], identity)
-        ranks = {
-            exclude_seen: _ranks(folder / name, cases)
+        frames = {
+            exclude_seen: _frame(folder / name, cases)
             for exclude_seen, name in _RANKS.items()
             if name in found["measured"]
         }
         return Outcome(
-            found["identity"], ranks, Cost(**found["cost"]), found["card"], found["notes"]
+            found["identity"],
+            {seen_out: frame["rank"].to_numpy() for seen_out, frame in frames.items()},
+            Cost(**found["cost"]),
+            {s: frame["items"].to_numpy() for s, frame in frames.items() if "items" in frame},
+            found["card"],
+            found["notes"],
         )
     except (ValueError, KeyError, TypeError, OSError, pl.exceptions.PolarsError) as error:
+        words = " ".join(str(error).split())
+        raise ArtifactError(f"{file}: corrupt ({words}): delete its folder") from None
+
+
+def measured(folder: Path) -> bool:
+    """Whether a folder holds a model's artifact and its ranks with nothing filtered."""
+    there = ("manifest.json", _FILE, _RANKS[False])
+    return all((folder / name).is_file() for name in there)
+
+
+def cases_of(folder: Path) -> pl.DataFrame:
+    """Return what a run did on every test case, one row each, nothing filtered.
+
+    Raises
+    ------
+    ArtifactError
+        If it cannot be read.
+    """
+    file = folder / _RANKS[False]
+    try:
+        return pl.read_parquet(file)
+    except (OSError, pl.exceptions.PolarsError) as error:
         words = " ".join(str(error).split())
         raise ArtifactError(f"{file}: corrupt ({words}): delete its folder") from None
 
@@ -124,12 +155,12 @@ def check_same(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]
             )
 
 
-def _ranks(file: Path, cases: Cases) -> NDArray[np.int64]:
+def _frame(file: Path, cases: Cases) -> pl.DataFrame:
     frame = pl.read_parquet(file)
     same = np.array_equal(frame["user"].to_numpy(), cases.users)
     if not same or not np.array_equal(frame["target"].to_numpy(), cases.targets):
         raise ValueError("its test cases are not those of the data")
-    return frame["rank"].to_numpy()
+    return frame
 
 
 def _whole(identity: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -135,20 +135,6 @@ class Sheet:
 
 
 @dataclass(frozen=True)
-class Section:
-    """A part of the page about anything: words that are explained, tables, curves, in this order.
-
-    Whatever is empty is left out. This is where diagnostics go.
-    """
-
-    title: str
-    lead: str = ""
-    words: Mapping[str, str] = field(default_factory=dict)
-    sheets: tuple[Sheet, ...] = ()
-    curves: tuple[Curve, ...] = ()
-
-
-@dataclass(frozen=True)
 class Block:
     """One block of a semantic ID: a modality's codes, or the disambiguation codes."""
 
@@ -165,6 +151,68 @@ class Item:
     text: str = ""
     picture: Path | None = None
     semantic_id: tuple[Block, ...] = ()
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Items side by side, as pictures and titles; the first may be set apart as what they share."""
+
+    title: str
+    items: tuple[Item, ...]
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One thing on a map: where, how large, of which of the map's groups (None: of none)."""
+
+    x: float
+    y: float
+    size: float
+    group: int | None
+    label: str
+
+
+@dataclass(frozen=True)
+class Map:
+    """Things in the plane, those that are alike near each other; the axes have no meaning.
+
+    Attributes
+    ----------
+    groups : names of the colours
+    ordered : whether the groups are steps of one scale, drawn as shades of one colour
+    rest : what dots of no group are
+    """
+
+    title: str
+    dots: tuple[Dot, ...]
+    groups: tuple[str, ...]
+    ordered: bool = False
+    rest: str = "others"
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page about anything: words that are explained, tables, curves, in this order.
+
+    Whatever is empty is left out. This is where diagnostics go.
+
+    Attributes
+    ----------
+    lead : what is asked, in a sentence
+    strips, maps : items and codes to look at, behind the curves
+    seen : what is seen, in a sentence, at the end
+    """
+
+    title: str
+    lead: str = ""
+    words: Mapping[str, str] = field(default_factory=dict)
+    sheets: tuple[Sheet, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    strips: tuple[Strip, ...] = ()
+    maps: tuple[Map, ...] = ()
+    seen: str = ""
 
 
 @dataclass(frozen=True)

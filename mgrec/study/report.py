@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from mgrec.errors import MissingExtra
-from mgrec.study.drawing import Plot, bars, plot, whiskers
-from mgrec.study.parts import Curve, Item, Kind, Results, Row, Section, Summary, User
+from mgrec.study.drawing import SIDE, Plot, bars, plot, scatter, whiskers
+from mgrec.study.parts import Curve, Dot, Item, Kind, Map, Results, Row, Section, Summary, User
 
 _OURS = ("model", "baseline")  # among these the best is set in bold
 
@@ -60,6 +60,8 @@ def render(summary: Summary) -> str:
     """
     template = _template()
     items = [item for user in summary.users for item in _items(user)]
+    parts = (*summary.intro, *summary.sections)
+    items += [item for part in parts for strip in part.strips for item in strip.items]
     pictures = _thumbnails({item.picture for item in items if item.picture is not None})
     return template.render(
         summary=summary,
@@ -67,10 +69,12 @@ def render(summary: Summary) -> str:
         models=list(dict.fromkeys(n for s in summary.slices for r in s.rows for n in r.values)),
         plots=_plots,
         bars=bars,
+        scatter=_scatter,
+        side=SIDE,
         blocks=list(dict.fromkeys(block.name for item in items for block in item.semantic_id)),
         pictures=pictures,
         unreadable=sum(picture is None for picture in pictures.values()),
-        anchors=_anchors((*summary.intro, *summary.sections)),
+        anchors=_anchors(parts),
     )
 
 
@@ -106,6 +110,13 @@ def _table(results: Results) -> dict[str, Any]:
 
 def _plots(curves: Iterable[Curve]) -> list[tuple[Curve, Plot | None]]:
     return [(c, plot(c.x, c.y, c.low, c.high, c.marked)) for c in curves]
+
+
+def _scatter(found: Map) -> list[tuple[Dot, tuple[float, float, float]]]:
+    """Return the dots of a map with their places, the largest first, so that none is hidden."""
+    dots = sorted(found.dots, key=lambda dot: -dot.size)
+    placed = scatter([d.x for d in dots], [d.y for d in dots], [d.size for d in dots])
+    return list(zip(dots, placed, strict=True))
 
 
 def _anchors(sections: Iterable[Section]) -> dict[str, str]:

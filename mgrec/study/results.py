@@ -12,11 +12,11 @@ from mgrec.data.splits import Split
 from mgrec.errors import RequestError
 from mgrec.measure.evaluation import Evaluation, measure
 from mgrec.measure.intervals import Paired
+from mgrec.model.sasrec import fit_sasrec
 from mgrec.recommender import Recommender
 from mgrec.study.baselines import ItemKNN, Popularity
 from mgrec.study.ground import stated
 from mgrec.study.parts import Kind, Row
-from mgrec.study.sasrec import fit_sasrec
 from mgrec.study.table import Table
 
 

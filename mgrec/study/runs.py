@@ -85,20 +85,23 @@ def carry_out(run: Run, place: Path, ground: Ground, protocols: Sequence[bool]) 
     before = load(folder, run.identity, cases)
     trained = run.train(folder)
     ranks = {} if before is None else dict(before.ranks)
+    lists = {} if before is None else dict(before.lists)
     cost = trained.cost if before is None else before.cost
     for exclude_seen in protocols:
         if exclude_seen in ranks:
             continue
         if not exclude_seen and trained.tested is not None:
             ranks[exclude_seen] = trained.tested.ranks
+            lists[exclude_seen] = trained.tested.lists
             continue
         begun = time.monotonic()
         top = trained.ranker.top(cases.history, LISTED, exclude_seen)
         rate = len(cases) / max(time.monotonic() - begun, 1e-9)
         ranks[exclude_seen] = ranks_of(top, cases.targets)
+        lists[exclude_seen] = top.astype(np.int32)
         if cost.users_per_second is None:
             cost = replace(cost, users_per_second=rate)
-    outcome = Outcome(run.identity, ranks, cost, versions(), trained.notes)
+    outcome = Outcome(run.identity, ranks, cost, lists, versions(), trained.notes)
     save(folder, outcome, cases)
     return outcome
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from mgrec.folders import new_file
 from mgrec.model.checkpoint import Checkpoint, owner
+from mgrec.model.sasrec import Trained, fit_sasrec
 from mgrec.model.training import SELECT
 from mgrec.progress import say
 from mgrec.recipe import Recipe
 from mgrec.study.ground import Ground
 from mgrec.study.outcomes import check_same
-from mgrec.study.sasrec import Trained, fit_sasrec
 
 DROPOUTS, RATES = (0.2, 0.4, 0.6), (1e-3, 2e-3)
 

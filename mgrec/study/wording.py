@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from mgrec.measure.intervals import Interval
 from mgrec.recipe import Recipe
-from mgrec.study.comparison import HEADLINE, Comparison, Line, Standing
+from mgrec.study.claims import Answer, Judged
+from mgrec.study.comparison import Comparison, Line, Standing
 from mgrec.study.grid import Entry
+from mgrec.study.members import HEADLINE
 
 IDEA = (
     "Every item gets a short code made from its text, its picture or both, so that like items have"
@@ -24,6 +27,12 @@ _STRATEGIES = {
         " {second}."
     ),
 }
+_WORDS: Mapping[Answer, tuple[str, str]] = {  # of one claim, of several
+    "holds": ("holds", "hold"),
+    "does not hold": ("does not hold", "do not hold"),
+    "undecided": ("is undecided", "are undecided"),
+    "not tested": ("is not tested", "are not tested"),
+}
 BASELINES = {
     "popularity": "The items taken most often, the same for everybody.",
     "SASRec": (
@@ -35,6 +44,8 @@ BASELINES = {
 
 def of_entry(entry: Entry) -> str:
     """Say what a row is, for somebody who has not read the paper."""
+    if entry.what:
+        return entry.what
     if entry.point is not None:
         return f"{entry.point.base} with another {entry.point.key}: {entry.point.value}."
     recipe = entry.recipe
@@ -80,13 +91,22 @@ def verdict(comparison: Comparison) -> str:
     if ours is None:
         return f"No run of {comparison.reference} is done yet, so nothing is tested."
     others = [line for line in first.lines if line.test is not None]
-    answer = _answer(ours, [line for line in others if line.point is None])
+    answer = _answer(ours, [line for line in others if line.headline])
+    answer += "".join(f" {claims(found)}" for found in comparison.claims)
     best = max(first.lines, key=lambda line: line.metrics[HEADLINE].value)
     answer += f" The highest {HEADLINE} here is {best.metrics[HEADLINE].value:.4f}, of {best.name}."
     if comparison.waiting:
         runs = len(comparison.waiting)
         answer += f" Not done yet: {runs} run{'' if runs == 1 else 's'}, so this may change."
     return answer
+
+
+def claims(judged: Judged) -> str:
+    """Say in a sentence how many of the paper's claims hold."""
+    answers = [verdict.answer for verdict in judged.verdicts]
+    counts = [(answers.count(answer), answer) for answer in _WORDS]
+    listed = _joined([f"{n} {_WORDS[answer][n > 1]}" for n, answer in counts if n])
+    return f"Of the paper's {len(answers)} claims, judged of {judged.base}, {listed}."
 
 
 def _answer(ours: Line, others: Sequence[Line]) -> str:
@@ -157,6 +177,24 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return ""
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def percent(found: Interval) -> str:
+    """Write a share with the ends of its interval; nothing where there is none."""
+    if not math.isfinite(found.value):
+        return ""
+    # A line may break before the brackets, not within them.
+    return f"{found.value:.1%} [{100 * found.low:.1f},\N{NO-BREAK SPACE}{100 * found.high:.1f}]"
+
+
+def agreement(value: float) -> str:
+    """Write an agreement of two groupings; a true minus sign, and none before zero."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def share(found: Interval) -> str:
+    """Write a share alone."""
+    return f"{found.value:.1%}"
 
 
 def signed(value: float) -> str:

@@ -5,9 +5,11 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 
-from mgrec import Recipe, Recommender
+from mgrec import Recipe, Recommender, Request
+from mgrec.data.features import Embeddings
 from mgrec.data.worlds import make_world
 from mgrec.errors import RequestError
 from mgrec.explain.explanation import REST
@@ -48,6 +50,46 @@ def test_every_side_of_an_explanation_adds_up_to_the_score(every, kind):
             weights = 1 + sum(expert.weight for expert in why.experts)
             row = made.catalogue.index_of([item])[0]
             assert why.base == pytest.approx(weights * made.popularity.logs[row], abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def grown(store):
+    """The store and items that training never saw, which experts know by their content."""
+    rows = [3, 40, 77]
+    catalogue = store.catalogue
+    items = catalogue.items[rows].with_columns(item_id=pl.Series(["new1", "new2", "new3"]))
+    ready = {}
+    for name, known in catalogue.vectors.items():
+        scaler = catalogue.scalers[name]
+        raw = known.vectors[rows] * np.float32(scaler.scale) + scaler.mean
+        ready[name] = Embeddings(raw, known.present[rows])
+    return store.add_items(items, embeddings=ready)
+
+
+def test_items_added_after_training_are_explained_as_they_are_scored(grown):
+    ids = grown.catalogue.item_ids
+    assert grown.model.shares.by_content is not None
+    for user in grown.users.ids[:4]:
+        scores = {i.item_id: i.score for i in grown.recommend(user=user, k=len(ids))}
+        for item in ("new1", "new2", "new3", ids[5]):
+            why = grown.explain(item, user=user)
+            assert why.score == pytest.approx(scores[item], abs=1e-4)
+            for side in (why.past, why.modalities, (*why.levels, *why.experts)):
+                moved = sum(part.moved for part in side)
+                assert moved == pytest.approx(why.moved, abs=1e-6)
+
+
+@pytest.mark.parametrize("first", [1, 100])
+def test_filters_stay_exact_where_items_were_added(grown, first, monkeypatch):
+    monkeypatch.setattr("mgrec.answering.FIRST", first)
+    for user in grown.users.ids[:6]:
+        every = grown.recommend(user=user, k=93).item_ids
+        some = set(every[::4]) | {"new1", "new2", "new3"}
+        for k in (1, 3, 10):
+            asked = Request(user=user, k=k, only=some, beams=1)
+            [found] = grown.recommend_many([asked])
+            assert found.exact
+            assert found.item_ids == [item for item in every if item in some][:k]
 
 
 def test_alone_is_what_is_lost_without_one_item(trained, data):

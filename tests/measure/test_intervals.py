@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mgrec.errors import RequestError
-from mgrec.measure.intervals import Interval, bootstrap, holm, paired
+from mgrec.measure.intervals import Interval, bootstrap, holm, paired, ratio
 from mgrec.measure.metrics import metric, per_user
 
 
@@ -140,3 +140,18 @@ def test_holm_never_helps_keeps_the_order_and_is_at_most_bonferroni(raw: list[fl
     assert min(corrected) == pytest.approx(min(1, min(raw) * len(raw)))
     order = np.argsort(raw, kind="stable")
     assert (np.diff(np.array(corrected)[order]) >= 0).all()
+
+
+def test_a_ratio_is_of_sums_and_its_interval_covers_it():
+    rng = np.random.default_rng(0)
+    whole = (rng.random(400) < 0.3).astype(float)
+    part = whole * (rng.random(400) < 0.6)
+    found = ratio(part, whole)
+    assert found.value == pytest.approx(part.sum() / whole.sum())
+    assert found.low < found.value < found.high
+    # Where every user counts alike, it is the mean.
+    [mean] = bootstrap(part[whole > 0][:, None])
+    assert ratio(part[whole > 0], np.ones(int(whole.sum()))) == mean
+    assert np.isnan(ratio(part * 0, whole * 0).value)
+    with pytest.raises(RequestError, match="same users"):
+        ratio(part, whole[:-1])

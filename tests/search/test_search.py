@@ -104,6 +104,22 @@ def test_nothing_that_was_not_found_scores_above_the_bound(family, softmax, expe
     assert wide.bound.isinf().all()
 
 
+@pytest.mark.parametrize("beams", [1, 5, 40])
+def test_the_bound_holds_for_items_that_only_their_content_scores(beams):
+    torch.manual_seed(4)
+    model = tiny_generator(experts=("id", "text"))
+    added = torch.rand(200) < 0.3
+    model.share(added.numpy(), np.ones(200, np.int64), ratio=1000)  # let in with great weight
+    context = context_of(model)
+    with torch.inference_mode():
+        exact = score_catalogue(model, context) + model.experts.combined(context.start)
+    found = ranked(model, context, beams, beams)
+    for user in range(3):
+        certain = int((found.scores[user] >= found.bound[user]).sum())
+        best = exact[user].sort(descending=True).indices
+        assert found.items[user, :certain].tolist() == best[:certain].tolist()
+
+
 def test_nothing_allowed_gives_nothing():
     model = tiny_generator()
     items, scores = rank(

@@ -15,10 +15,11 @@ from mgrec.measure.intervals import Interval, holm
 from mgrec.measure.metrics import metric
 from mgrec.model.training import _Loop
 from mgrec.study.compare import compare
-from mgrec.study.comparison import Member, standing
+from mgrec.study.comparison import standing
 from mgrec.study.comparison_page import page
 from mgrec.study.grid import entries, reference
 from mgrec.study.markdown import markdown
+from mgrec.study.members import Member
 from mgrec.study.outcomes import Cost, Outcome
 from mgrec.study.parts import Section
 from mgrec.study.publishing import document
@@ -283,6 +284,7 @@ def test_rows_are_read_from_words():
         (["late"], {"settings": ["seed=3"]}, "expected --seeds"),
         (["late"], {"baselines": ["knn"]}, "popularity, item-knn, sasrec"),
         (["late"], {"against": "text"}, "no such row"),
+        (["late"], {"studies": ["ablations"]}, "Did you mean 'ablation'"),
         (["late"], {"dataset": "beaty"}, "Did you mean 'beauty'"),
     ],
 )

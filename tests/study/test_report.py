@@ -21,22 +21,26 @@ from PIL import Image
 from mgrec.errors import MissingExtra
 from mgrec.measure.intervals import Interval
 from mgrec.measure.metrics import COLUMNS, with_intervals
-from mgrec.study.drawing import bars, plot, ticks, ticks_around, whiskers
+from mgrec.study.drawing import SIDE, bars, plot, scatter, ticks, ticks_around, whiskers
 from mgrec.study.parts import (
     Block,
     Codebook,
     Curve,
+    Dot,
     Item,
+    Map,
     Row,
+    Section,
     SliceRow,
     Slices,
+    Strip,
     Suggestion,
     Summary,
     User,
 )
 from mgrec.study.report import render, to_json, write_report
 
-EMPTY = {"br", "circle", "hr", "img", "input", "line", "link", "meta", "polygon", "polyline"}
+EMPTY = {"br", "hr", "img", "input", "line", "link", "meta", "polygon", "polyline"}
 
 
 class Page(HTMLParser):
@@ -365,3 +369,41 @@ def test_bars_fall_from_the_fullest_code(counts: list[int]) -> None:
     assert all(0 <= height <= 100 + 1e-9 for height in heights)
     if any(counts):
         assert heights[0] == pytest.approx(100)
+
+
+@given(st.lists(st.tuples(*[st.floats(-1e6, 1e6)] * 2, st.floats(0, 1e6)), max_size=30))
+def test_dots_stay_on_the_map_and_are_as_large_as_they_count(dots: list) -> None:
+    x, y, size = ([dot[n] for dot in dots] for n in range(3))
+    placed = scatter(x, y, size)
+    assert len(placed) == len(dots)
+    for across, down, radius in placed:
+        assert radius - 1e-6 <= across <= SIDE - radius + 1e-6
+        assert radius - 1e-6 <= down <= SIDE - radius + 1e-6
+    order = np.argsort(size, kind="stable")
+    assert all(np.diff([placed[n][2] for n in order]) >= -1e-9)
+
+
+def test_a_map_has_one_scale_and_its_north_is_up() -> None:
+    (ax, ay, _), (bx, by, _), (cx, cy, _) = scatter([0, 2, 0], [0, 0, 1], [1, 1, 1])
+    assert bx - ax == pytest.approx(2 * (ay - cy))
+    assert (ay, ax) == (by, cx)
+    assert cy < ay
+
+
+def test_strips_and_maps_are_drawn_and_named(tmp_path: Path) -> None:
+    picture = drawn(tmp_path / "one.png")
+    dots = tuple(Dot(n, n, n + 1, None if n == 2 else n, f"code {n}") for n in range(3))
+    section = Section(
+        "Codes",
+        "What do they hold?",
+        strips=(Strip("The same first code", (an_item(1, picture), an_item(2))),),
+        maps=(Map("text", dots, ("drama", "comedy")),),
+        seen="They hold <this>.",
+    )
+    raw = render(Summary("Study", "", {}, (), (), sections=(section,)))
+    page = Page(raw)
+    for words in ("The same first code", "Item 2", "What 1 is like.", "code 2", "comedy", "others"):
+        assert words in page.text
+    assert "They hold <this>." in page.text
+    assert len(page.all("img")) == 1
+    assert [c["class"] for c in page.all("circle")] == ["rest", "g1", "g0"]  # the largest first

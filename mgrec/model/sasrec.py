@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -99,7 +100,7 @@ class Trained:
 
 def fit_sasrec(
     log: Sequences,
-    validation: Cases,
+    validation: Cases | None,
     n_items: int,
     config: TrainingConfig,
     seed: int,
@@ -108,13 +109,13 @@ def fit_sasrec(
     dropout: float = 0.5,
     checkpoint: Checkpoint | None = None,
 ) -> Trained:
-    """Train SASRec, selected by NDCG@10 on the validation cases."""
+    """Train SASRec, selected by NDCG@10 on the validation cases; without any, to the last epoch."""
     torch.manual_seed(seed)
     model = SASRec(ModelConfig(history=history, dropout=dropout), n_items)
 
-    def evaluate() -> dict[str, float]:
-        found = model.top(validation.history, 10)
-        return {"NDCG@10": float(metric(ranks_of(found, validation.targets), "NDCG@10").mean())}
+    def scored(cases: Cases) -> dict[str, float]:
+        found = model.top(cases.history, 10)
+        return {"NDCG@10": float(metric(ranks_of(found, cases.targets), "NDCG@10").mean())}
 
     task = NextName(model, log, config, seed)
     progress = train(
@@ -122,7 +123,7 @@ def fit_sasrec(
         config,
         epochs=config.epochs,
         seed=seed,
-        evaluate=evaluate if len(validation) else None,
+        evaluate=partial(scored, validation) if validation else None,
         checkpoint=checkpoint,
     )
     return Trained(model.eval(), progress)

@@ -1,0 +1,199 @@
+"""The paper's claims on planted hits: every verdict where it is known."""
+
+import numpy as np
+import pytest
+
+from mgrec.measure.intervals import Interval, holm, paired
+from mgrec.measure.metrics import metric
+from mgrec.study.claims import CLAIMS, DOMINANCE, SHARED, agreement, judge
+from mgrec.study.claims_page import judged
+from mgrec.study.members import Member
+from mgrec.study.outcomes import Cost, Outcome
+from mgrec.study.studies import (
+    EARLY,
+    IMAGE,
+    LATE,
+    SHUFFLED,
+    TEXT,
+    TO_IMAGE,
+    TO_TEXT,
+    UNALIGNED,
+    UNMARKED,
+    WHOLE,
+)
+from mgrec.study.wording import claims
+
+USERS = 400
+RNG = np.random.default_rng(0)
+TASTES = RNG.permutation(USERS)  # whom a row that hits n users hits: the first n
+
+
+def hits(count, first=0):
+    """Ranks of a row that puts the targets of some users first, and lists no other target."""
+    ranks = np.full(USERS, -1)
+    ranks[TASTES[first : first + count]] = 0
+    return ranks
+
+
+def member(name, *ranks, lists=None):
+    kept = {} if lists is None else {False: lists}
+    outcomes = {s: Outcome({}, {False: r}, Cost(), kept) for s, r in enumerate(ranks)}
+    return Member(name, "model", name, name, outcomes, len(ranks))
+
+
+def lists(shared_with_text, seed):
+    """Lists of 20 items of which so many of the first 10 are the text's, items 0 to 9."""
+    rng = np.random.default_rng(seed)
+    rows = rng.permuted(np.tile(np.arange(100, 200), (USERS, 1)), axis=1)[:, :20]
+    rows[:, :shared_with_text] = np.arange(shared_with_text)
+    return rows.astype(np.int32)
+
+
+PLANTED = {
+    WHOLE: member("late++", hits(200)),
+    LATE: member("late", hits(100)),
+    EARLY: member("early", hits(60), lists=lists(7, 1)),
+    TEXT: member("text", hits(150), lists=lists(10, 2)),
+    IMAGE: member("image", hits(50), lists=lists(3, 3)),
+    UNALIGNED: member("no alignment", hits(198)),  # two users of 400 tell nothing
+    UNMARKED: member("no token", hits(260)),  # the token costs
+    TO_TEXT: member("target text", hits(300)),
+    TO_IMAGE: member("target image", hits(120)),
+    SHUFFLED: member("shuffled", hits(200)),
+}
+ANSWERS = {
+    "late++ is better than late fusion": "holds",
+    "late++ is better than early fusion": "holds",
+    "late++ is better than the better single modality": "holds",
+    "alignment helps": "undecided",
+    "transition tokens help": "does not hold",
+    "the text's block alone is an easier target than both": "holds",
+    "the image's block alone is an easier target than both": "does not hold",
+    DOMINANCE: "holds",
+}
+
+
+def verdicts(rows, **options):
+    return {v.claim: v for v in judge("late++", rows, **options).verdicts}
+
+
+def test_every_planted_answer_is_found():
+    found = verdicts(PLANTED)
+    assert {claim: verdict.answer for claim, verdict in found.items()} == ANSWERS
+
+
+def test_differences_are_those_of_the_rows_and_p_is_corrected_over_the_claims():
+    found = verdicts(PLANTED)
+    assert found["alignment helps"].difference.value == pytest.approx(2 / USERS)
+    best = found["late++ is better than the better single modality"]
+    assert best.rows == "late++ minus text"
+    assert best.difference.value == pytest.approx(50 / USERS)
+    raw = paired(*(metric(hits(n), "NDCG@10") for n in (200, 150)))
+    assert (best.p, best.difference) == (raw.p, raw.difference)
+    assert [v.corrected for v in found.values()] == holm([v.p for v in found.values()])
+
+
+def test_turned_round_every_claim_that_held_does_not():
+    turned = {
+        **PLANTED,
+        WHOLE: member("late++", hits(20)),
+        EARLY: member("early", hits(60), lists=PLANTED[IMAGE].outcomes[0].lists[False]),
+        UNALIGNED: member("no alignment", hits(90)),
+        TO_TEXT: member("target text", hits(1)),
+        TO_IMAGE: member("target image", hits(0)),
+    }
+    assert {v.answer for v in verdicts(turned).values()} == {"does not hold"}
+
+
+def test_the_same_rows_leave_everything_undecided():
+    same = {variant: member("same", hits(80), lists=lists(5, 1)) for variant in PLANTED}
+    found = judge("late++", same)
+    assert {v.answer for v in found.verdicts} == {"undecided"}
+    assert all(v.difference == Interval(0, 0, 0) for v in found.verdicts)
+    assert found.gain.answer == "does not hold"
+
+
+def test_a_claim_without_its_rows_is_not_tested_and_says_why():
+    rows = {v: m for v, m in PLANTED.items() if v not in (EARLY, IMAGE, UNMARKED)}
+    found = verdicts(rows, lacking={EARLY: "it needs embeddings", IMAGE: "not done yet"})
+    untested = {claim: v.note for claim, v in found.items() if v.answer == "not tested"}
+    assert untested == {
+        "late++ is better than early fusion": "early: it needs embeddings",
+        "late++ is better than the better single modality": "image: not done yet",
+        "transition tokens help": "no transition token: not in the grid",
+        DOMINANCE: "early: it needs embeddings; image: not done yet",
+    }
+    assert judge("late++", rows).gain is None
+    # What was not tested takes no part in the correction.
+    tested = [v for v in found.values() if v.p is not None]
+    assert [v.corrected for v in tested] == holm([v.p for v in tested])
+
+
+def test_rows_are_compared_over_the_seeds_that_both_have():
+    rows = {
+        WHOLE: member("late++", hits(100), hits(300)),
+        LATE: member("late", hits(100)),  # seed 0 only, and there they are level
+        UNALIGNED: member("no alignment", hits(40), hits(60)),
+    }
+    found = verdicts(rows)
+    late, alignment = found[CLAIMS[0].words], found["alignment helps"]
+    assert (late.seeds, late.difference.value, late.answer) == (1, 0.0, "undecided")
+    assert (alignment.seeds, alignment.answer) == (2, "holds")
+    assert alignment.difference.value == pytest.approx((100 - 40 + 300 - 60) / 2 / USERS)
+    other = Member("late", "model", "", "", {7: rows[LATE].outcomes[0]})
+    assert "no seed in common" in verdicts({**rows, LATE: other})[CLAIMS[0].words].note
+
+
+def test_early_fusion_needs_lists_to_be_judged():
+    bare = {**PLANTED, TEXT: member("text", hits(150))}
+    found = verdicts(bare)[DOMINANCE]
+    assert (found.answer, found.note) == ("not tested", "their lists were not kept")
+
+
+def test_agreement_is_the_shared_part_of_the_first_ten():
+    one = np.array([[3, 5, 7, *range(50, 67)], [1, 2, -1, *[-1] * 17]])
+    other = np.array([[7, 3, 9, *range(70, 87)], [2, 1, -1, *[-1] * 17]])
+    assert agreement(one, other).tolist() == [2 / SHARED, 2 / SHARED]  # the end of a list is none
+    assert agreement(one, one).tolist() == [1.0, 2 / SHARED]
+    late = np.where(np.arange(20) < 10, -2 - np.arange(20), one[0][::-1])  # beyond the tenth place
+    assert agreement(late[None], one[:1]).tolist() == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("whole", "answer"), [(399, "holds"), (175, "undecided"), (100, "does not hold")]
+)
+def test_the_headline_is_a_ratio_with_its_interval(whole, answer):
+    rows = {**PLANTED, WHOLE: member("late++", hits(whole))}
+    gain = judge("late++", rows).gain
+    assert gain.rows == "late++ over text"
+    assert gain.value.value == pytest.approx(whole / 150 - 1)
+    assert gain.value.low < gain.value.value < gain.value.high
+    assert gain.answer == answer
+
+
+def test_the_control_is_judged_apart_and_on_tail_items_too():
+    tail = np.isin(np.arange(USERS), TASTES[:40])
+    half = hits(200)
+    half[TASTES[:25]] = -1  # shuffled images cost 25 of the 40 tail users
+    found = judge("late++", {**PLANTED, SHUFFLED: member("shuffled", half)}, tail)
+    everywhere, rare = found.control
+    assert (everywhere.answer, rare.answer) == ("holds", "holds")
+    assert everywhere.difference.value == pytest.approx(25 / USERS)
+    assert rare.difference.value == pytest.approx(25 / 40)
+    assert found.verdicts == judge("late++", PLANTED).verdicts
+    assert [v.answer for v in judge("late++", PLANTED, tail).control] == ["undecided"] * 2
+    assert judge("late++", {WHOLE: PLANTED[WHOLE]}, tail).control == ()
+
+
+def test_the_page_and_the_sentence_say_what_was_found():
+    found = judge("late++", PLANTED)
+    assert claims(found) == (
+        "Of the paper's 8 claims, judged of late++, 5 hold, 2 do not hold and 1 is undecided."
+    )
+    (section,) = judged([found])
+    table, headline, control = section.sheets
+    assert [row[:2] for row in table.rows] == list(ANSWERS.items())
+    assert headline.rows[0][1] == "+33.3%"
+    assert "over 20%" in headline.rows[0]
+    assert control.rows[0][1] == "undecided"
+    assert [s.title for s in judged([found, found])] == ["The paper's claims: late++"] * 2

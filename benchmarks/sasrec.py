@@ -15,10 +15,12 @@ from benchmarks.figure import Figure
 from benchmarks.planted import Shop, embeddings_of, ids_of, make_shop
 from mgrec.data.sequences import Sequences
 from mgrec.measure.metrics import metric, ranks_of
+from mgrec.model.experts import Expert
 from mgrec.model.generator import Generator
 from mgrec.model.next_item import NextItem
-from mgrec.model.sasrec import NextName, SASRec
+from mgrec.model.next_name import NextName
 from mgrec.model.training import Progress, train
+from mgrec.model.views import NameView
 from mgrec.recipe import ModelConfig, Recipe
 from mgrec.search.ranking import top
 
@@ -42,7 +44,7 @@ def run(quick: bool, data: Path | None) -> list[Figure]:
     if theirs is None:
         print(f"SASRec: no environment in {ENVIRONMENT.name}, expected one: {MAKE}")
     figures = []
-    for name, fit in (("default family, 4 tokens", _default), ("SASRec of mgrec.study", _sasrec)):
+    for name, fit in (("default family, 4 tokens", _default), ("SASRec of mgrec", _sasrec)):
         seconds, found = fit(shop, log, asked, epochs)
         figures.append(compare(name, seconds, ndcg(found, targets), theirs, targets))
     return figures
@@ -100,7 +102,8 @@ def _sasrec(shop: Shop, log: Sequences, asked: NDArray[np.int64], epochs: int) -
     """Train SASRec as the study room does."""
     config = Recipe.named("text").training
     torch.manual_seed(0)
-    model = SASRec(ModelConfig(dropout=0.5), shop.n_items)
+    sizes = ModelConfig(dropout=0.5)
+    model = Expert(NameView(shop.n_items, sizes.dim), sizes)
     done = train(NextName(model, log, config, seed=0), config, epochs=epochs, seed=0)
     return _an_epoch(done), model.top(log.select(asked), 10)
 

@@ -1,0 +1,59 @@
+"""The command line: parses, calls the library, prints."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from mgrec.cli.asking import explain, inspect, recommend, similar
+from mgrec.cli.keeping import add_items, remove_items, rollback, serve
+from mgrec.cli.making import amazon2014, check, demo, fit
+from mgrec.cli.measuring import cold, compare, evaluate, study
+from mgrec.errors import MgrecError
+from mgrec.progress import say
+
+# In the order of the help.
+COMMANDS = (
+    *(demo, check, fit),
+    *(evaluate, compare, study, cold),
+    *(recommend, explain, similar, inspect),
+    *(add_items, remove_items, rollback, serve),
+)
+
+HELP = {"help_option_names": ["-h", "--help"]}
+
+
+def application() -> typer.Typer:
+    """Return the commands as one application."""
+    app = typer.Typer(
+        help="Multimodal generative recommendation: from items, pictures and clicks to answers.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings=HELP,
+    )
+    convert = typer.Typer(
+        help="Turn published files into a data folder.", no_args_is_help=True, context_settings=HELP
+    )
+    convert.command()(amazon2014)
+    for command in COMMANDS:
+        app.command()(command)
+    app.add_typer(convert, name="convert")
+    return app
+
+
+def main() -> None:
+    """Run the command line; whatever mgrec refuses is one line and exit status 2."""
+    try:
+        application()()
+    except MgrecError as error:
+        say(f"error: {error}")
+        sys.exit(2)
+    except OSError as error:
+        say(f"error: {error.filename or 'file'}: {error.strerror or error}")
+        sys.exit(2)
+    except SystemExit as stop:
+        if stop.code == 130:  # typer's word for Ctrl-C
+            say("interrupted; fit and convert go on where they were when they are called again")
+        raise

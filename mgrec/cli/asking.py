@@ -1,0 +1,118 @@
+"""Commands that ask a recommender."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mgrec.cli.options import History, Json, Run, Seen, User, Where, ids, limits, printed
+from mgrec.errors import RequestError
+
+
+def recommend(
+    run: Run,
+    history: History = None,
+    user: User = None,
+    all_users: Annotated[
+        bool, typer.Option("--all-users", help="Everybody, to the Parquet file --out.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Parquet file for --all-users.")] = None,
+    k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
+    only: Annotated[str | None, typer.Option(help="Only these item ids are allowed.")] = None,
+    exclude: Annotated[str, typer.Option(help="These item ids are not allowed.")] = "",
+    exclude_seen: Seen = False,
+    where: Where = None,
+    max_per: Annotated[
+        list[str],
+        typer.Option(help="At most so many of one value: category=2. Repeatable."),
+    ] = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Recommend items for a history, a user, or everybody."""
+    from mgrec.recommender import Recommender
+    from mgrec.study.listing import listing
+
+    recommender = Recommender.load(run)
+    if all_users:
+        if out is None or any((history, user, only, exclude, where, max_per)):
+            raise RequestError(
+                "recommend: --all-users takes --out FILE.parquet,"
+                " and no --history, --user, --only, --exclude, --where or --max-per"
+            )
+        users = recommender.recommend_all(out, k, exclude_seen=exclude_seen)
+        printed(
+            {"users": users, "file": str(out)} if as_json else f"{users:,} users: {out}", as_json
+        )
+        return
+    found = recommender.recommend(
+        history=None if history is None else ids(history),
+        user=user,
+        k=k,
+        only=None if only is None else ids(only),
+        exclude=ids(exclude),
+        exclude_seen=exclude_seen,
+        where=where,
+        max_per=limits(max_per),
+    )
+    printed(found.to_dict() if as_json else listing(recommender, found), as_json)
+
+
+def explain(
+    run: Run,
+    item: Annotated[str, typer.Argument(help="The item whose score is explained.")],
+    history: History = None,
+    user: User = None,
+    picture: Annotated[Path | None, typer.Option(help="Also draw it into this SVG file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what moved an item's score: past items, their modalities, its codes, experts."""
+    from mgrec.folders import new_file
+    from mgrec.recommender import Recommender
+    from mgrec.study.listing import account
+
+    given = None if history is None else ids(history)
+    why = Recommender.load(run).explain(item, given, user=user)
+    if picture is not None:
+        with new_file(picture) as draft:
+            draft.write_text(why.picture(), encoding="utf-8")
+    printed(why.to_dict() if as_json else account(why), as_json)
+
+
+def similar(
+    run: Run,
+    item: Annotated[str, typer.Argument(help="The item that others are compared with.")],
+    by: Annotated[
+        str | None, typer.Option(help="text or image; all that the item has if not named.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
+    where: Where = None,
+    as_json: Json = False,
+) -> None:
+    """Show the items that are most like one."""
+    from mgrec.recommender import Recommender
+    from mgrec.study.listing import listing
+
+    recommender = Recommender.load(run)
+    found = recommender.similar(item, k, by=by, where=where)
+    printed(found.to_dict() if as_json else listing(recommender, found), as_json)
+
+
+def inspect(
+    run: Run,
+    prefix: Annotated[
+        str | None, typer.Option(help='Codes from the first slot on, such as "12 7".')
+    ] = None,
+    item: Annotated[str | None, typer.Option(help="Show one item's semantic ID.")] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write all semantic IDs to this Parquet file.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the codebooks: usage, perplexity, collisions, and the items under a prefix."""
+    from mgrec.recommender import Recommender
+    from mgrec.study.inspection import inspection
+
+    found = inspection(Recommender.load(run), prefix=prefix, item=item, export=export)
+    printed(found.to_dict() if as_json else found.to_text(), as_json)

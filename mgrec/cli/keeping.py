@@ -1,0 +1,104 @@
+"""Commands that keep a recommender in use: its catalogue and its server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mgrec.cli.options import Json, Run, changed
+from mgrec.errors import MissingExtra, RequestError
+
+
+def add_items(
+    run: Run,
+    items: Annotated[Path, typer.Argument(help="Items as in a data folder: jsonl, csv, parquet.")],
+    embeddings: Annotated[
+        Path | None, typer.Option(help="Folder of ready-made text.npz, image.npz and so on.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where picture paths begin; the items' own folder.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Add items to a saved recommender, at once and without training."""
+    from mgrec.newcomers import ready_in
+    from mgrec.serving.live import Live
+
+    live = Live.open(run)
+    ready = ready_in(embeddings, live.recommender.catalogue) if embeddings else None
+    changed(live.add_items(items, embeddings=ready, folder=folder), as_json)
+
+
+def remove_items(
+    run: Run,
+    ids: Annotated[list[str] | None, typer.Argument(help="Item ids.")] = None,
+    file: Annotated[Path | None, typer.Option(help="File of item ids, one a line.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Take items off: they are not recommended any more, and histories may still hold them."""
+    from mgrec.serving.live import Live
+
+    if bool(ids) == (file is not None):
+        raise RequestError("remove-items: expected either item ids or --file, and not both")
+    lines = file.read_text(encoding="utf-8").splitlines() if file else ids or []
+    wanted = [line.strip() for line in lines if line.strip()]
+    changed(Live.open(run).remove_items(wanted), as_json)
+
+
+def rollback(run: Run, as_json: Json = False) -> None:
+    """Return to the catalogue before the last change."""
+    from mgrec.serving.live import Live
+
+    changed(Live.open(run).rollback(), as_json)
+
+
+def serve(
+    run: Run,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    more: Annotated[
+        list[Path], typer.Option(help="Another run, served beside the first. Repeatable.")
+    ] = [],  # noqa: B006
+    pictures: Annotated[
+        list[Path],
+        typer.Option(help="The data folder whose pictures the page shows; one for all, or each."),
+    ] = [],  # noqa: B006
+    api_key_file: Annotated[
+        Path | None, typer.Option(help="Lines 'read KEY' or 'write KEY'; without it all may.")
+    ] = None,
+    allowed_host: Annotated[
+        list[str], typer.Option(help="A name under which it may be asked. Repeatable.")
+    ] = [],  # noqa: B006
+    seconds: Annotated[float, typer.Option(min=0.05, help="That an answer may take.")] = 5.0,
+    upload: Annotated[
+        int, typer.Option(min=1, help="MiB of a request that adds items, at most.")
+    ] = 64,
+    watch: Annotated[
+        float, typer.Option(min=0, help="Seconds between looks for a new version; 0 never looks.")
+    ] = 2.0,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the model.")] = 1,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Serve runs over HTTP, with a page: recommend, explain, add and remove items."""
+    try:
+        from mgrec.serving.keys import Keys
+        from mgrec.serving.limits import Limits
+        from mgrec.serving.server import serve as run_server
+    except ImportError as error:
+        raise MissingExtra(
+            f"serve: '{error.name}' is not installed: pip install 'mgrec[serve]'"
+        ) from None
+
+    run_server(
+        [run, *more],
+        host=host,
+        port=port,
+        pictures=pictures,
+        keys=Keys.of_file(api_key_file) if api_key_file else None,
+        limits=Limits(seconds=seconds, upload=upload << 20, watch=watch),
+        hosts=allowed_host,
+        threads=threads,
+        log_level=log_level,
+    )

@@ -1,0 +1,98 @@
+"""Options that several commands have, and how they are read and answered."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mgrec.errors import RequestError
+from mgrec.progress import say
+
+Data = Annotated[
+    Path, typer.Argument(help="Folder with interactions.{parquet,csv,jsonl} or sequences.txt.")
+]
+Run = Annotated[Path, typer.Argument(help="Folder that 'mgrec fit' saved.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Setting = Annotated[
+    list[str],
+    typer.Option("-s", "--set", help="Override a recipe field: -s model.dim=64. Repeatable."),
+]
+Column = Annotated[
+    list[str],
+    typer.Option("--column", help="Name of a column in your files: --column user_id=uid."),
+]
+TextColumn = Annotated[
+    list[str],
+    typer.Option("--text-column", help="A column that makes up an item's text. Repeatable."),
+]
+Published = Annotated[
+    str | None, typer.Option(help="Show published figures beside: beauty or toys.")
+]
+Seen = Annotated[
+    bool, typer.Option("--exclude-seen", help="Leave out items that the history already has.")
+]
+Where = Annotated[
+    str | None,
+    typer.Option(help="Only items whose attributes hold: 'price < 20 and \"toys\" in category'."),
+]
+History = Annotated[
+    str | None, typer.Option(help="Item ids, oldest first, separated by blanks or commas.")
+]
+User = Annotated[str | None, typer.Option(help="A user of the log.")]
+
+
+def read(path: Path, columns: list[str], text_columns: list[str]) -> Any:
+    from mgrec.data.dataset import Dataset
+
+    names = {}
+    for column in columns:
+        ours, equals, theirs = column.partition("=")
+        if not equals:
+            raise RequestError(f"--column {column}: expected OURS=THEIRS, such as user_id=uid")
+        names[ours] = theirs
+    dataset = Dataset.read(path, columns=names or None, text_columns=text_columns or None)
+    for warning in dataset.notes.warnings:
+        say(f"warning: {warning}")
+    return dataset
+
+
+def changed(change: Any, as_json: bool) -> None:
+    for problem in change.problems:
+        say(f"warning: {problem}")
+    printed(asdict(change) if as_json else str(change), as_json)
+
+
+def words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def ids(text: str) -> list[int | str]:
+    return list(text.replace(",", " ").split())
+
+
+def limits(settings: list[str]) -> dict[str, int]:
+    limits = {}
+    for setting in settings:
+        name, equals, most = setting.rpartition("=")
+        if not equals or not most.strip().isdecimal() or len(most) > 9:
+            raise RequestError(
+                f"--max-per {setting}: expected ATTRIBUTE=NUMBER, such as category=2"
+            )
+        limits[name.strip()] = int(most)
+    return limits
+
+
+def set_threads(threads: int) -> None:
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def printed(value: Any, as_json: bool) -> None:
+    sys.stdout.write((json.dumps(value, indent=1) if as_json else str(value)).rstrip() + "\n")

@@ -122,6 +122,8 @@ def fit_model(
         facts["experts"] = fit_experts(model.experts, parts, recipe, checkpoints.of)
     if len(parts.validation):
         facts |= combine(model.eval(), sampled(parts.validation, recipe), recipe)
+    elif model.experts is not None:
+        model.experts.weight.fill_(1)  # nothing tells them apart
     return Fitted(model.eval(), facts)
 
 

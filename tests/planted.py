@@ -50,7 +50,10 @@ def tiny_generator(
     config: IdsConfig = FUSIONS["late++"], items: int = 200, **fields: object
 ) -> Generator:
     vectors = {"text": random_vectors(items)}
-    return Generator(tiny_model(**fields), random_ids(config, items), vectors).eval()
+    made = Generator(tiny_model(**fields), random_ids(config, items), vectors).eval()
+    if made.experts is not None:
+        made.experts.weight.fill_(1)  # as if chosen
+    return made
 
 
 def walks(items: int, users: int = 120, length: int = 9, seed: int = 0) -> Sequences:

@@ -94,7 +94,8 @@ class Experts(nn.Module):
     """One expert a view, and how much each one's log-probability counts.
 
     EnsRec (arXiv 2512.17820) adds the scores of ids and of text; here any view may be one, beside
-    the generated score, whose weight is 1. `weight` [experts] is chosen on validation.
+    the generated score, whose weight is 1. `weight` [experts] is chosen on validation; until then
+    it is 0, so that nobody ranks by what was not trained.
     """
 
     weight: Tensor
@@ -113,7 +114,7 @@ class Experts(nn.Module):
         self.of = nn.ModuleDict(
             {name: Expert(_view(name, config, ids, embeddings), sizes) for name in self.names}
         )
-        self.register_buffer("weight", torch.ones(len(self.names)))
+        self.register_buffer("weight", torch.zeros(len(self.names)))
 
     def __getitem__(self, name: str) -> Expert:
         expert = self.of[name]

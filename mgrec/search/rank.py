@@ -41,7 +41,7 @@ def ranked(
         fresh = (Filter.of(model.trie) if allow is None else allow).without(repeats.items)
     found = search(model, context, beams, fresh)
     dense: Tensor | None = None  # [users, items]
-    if model.experts is not None and context.views is not None:
+    if model.experts is not None and context.views is not None and model.experts.weight.any():
         dense = model.experts.combined(context.views)
         found = _with_best(model, context, found, dense, beams, fresh)
     if repeats is not None:

@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from mgrec import Recommender
 from mgrec.data.features import Embeddings
 from mgrec.data.sequences import Sequences
 from mgrec.model.experts import Expert, Experts
@@ -103,3 +104,15 @@ def test_items_without_a_vector_look_alike():
     seen = view(torch.arange(10))
     assert (seen[7:] == seen[7]).all()
     assert (seen[:7] != seen[7]).any(1).all()
+
+
+def test_nobody_ranks_by_an_expert_that_was_not_trained_yet(data, tiny):
+    """The generative part is chosen by itself, as in the same run without experts."""
+    recipe = tiny("text", "training.epochs=2")
+    plain = Recommender.fit(data, recipe)
+    both = Recommender.fit(data, recipe.override(["model.experts.views=[id,text]"]))
+    curves = [
+        [entry["NDCG@10"] for entry in made.facts["training"]["curve"]] for made in (plain, both)
+    ]
+    assert curves[0] == curves[1]
+    assert both.model.experts.weight.any()

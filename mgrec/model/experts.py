@@ -154,10 +154,11 @@ class Experts(nn.Module):
 def _view(
     name: str, config: ModelConfig, ids: SemanticIds, embeddings: Mapping[str, Embeddings]
 ) -> View:
-    """Return the named view: "id", or a modality by its embeddings, or else by its codes."""
+    """Return the named view: "id", or a modality by its embeddings, or by its codes where there are
+    no embeddings or the recipe does not read them (`history_embeddings`)."""
     if name == "id":
         return NameView(ids.n_items, config.dim)
-    if name in embeddings:
+    if name in embeddings and config.history_embeddings:
         experts: ExpertsConfig = config.experts
         return VectorView(embeddings[name], experts.whiten, config.dim, experts.view_dropout)
     return CodeView(ids, name, config.dim)

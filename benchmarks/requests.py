@@ -18,7 +18,12 @@ from mgrec.search.jobs import run as searched
 
 CONDITIONS = ("price < 20", 'price < 12 and season == "winter"', "price < 8")
 SETTINGS = ["training.epochs=6", "quantiser.levels=3", "quantiser.size=64", "model.dim=64"]
-SETTINGS += ["model.head_dim=32", "model.hidden=256", "alignment.epochs=2", "model.experts=[]"]
+SETTINGS += [
+    "model.head_dim=32",
+    "model.hidden=256",
+    "alignment.epochs=2",
+    "model.experts.views=[]",
+]
 
 
 def run(quick: bool, data: Path | None) -> list[Figure]:

@@ -44,7 +44,8 @@ def grown(catalogue: Catalogue, new: Newcomers) -> Catalogue:
         given = [c for c in returning.columns if c in items.columns]
         items = items.update(returning.select(given), on="item_id", how="left")
     fresh = np.flatnonzero(back < 0)
-    items = pl.concat([items, new.items[fresh]], how="diagonal")
+    # Relaxed, since a column in which nothing stood takes the type of what comes.
+    items = pl.concat([items, new.items[fresh]], how="diagonal_relaxed")
     n = len(items)
     removed = _padded(catalogue.removed, n)
     removed[back[back >= 0]] = False

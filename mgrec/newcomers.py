@@ -177,9 +177,11 @@ def _rows(
         notes,
         like=known,
     )
-    for column in rows.columns:
-        wanted = schema.get(column, rows.schema[column])
-        if rows.schema[column] == wanted:
+    # A new column of nothing would fix its type before anybody knows it.
+    rows = rows.select(c for c, kind in rows.schema.items() if kind != pl.Null or c in schema)
+    for column, kind in rows.schema.items():
+        wanted = schema.get(column, kind)
+        if wanted in (kind, pl.Null):
             continue
         cast = rows[column].cast(wanted, strict=False)
         lost = cast.is_null() & rows[column].is_not_null()

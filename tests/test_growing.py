@@ -390,3 +390,18 @@ def test_unknown_and_removed_ids_are_refused(shop):
         made.remove_items(["i01"])
     with pytest.raises(RequestError, match="expected a list"):
         shop.remove_items("i01")
+
+
+def test_a_column_in_which_nothing_stands_takes_no_type(shop):
+    first = shop.add_items(pl.DataFrame({"item_id": ["x1"], "shade": [None]}))
+    assert "shade" not in first.catalogue.items.columns
+    more = first.add_items(pl.DataFrame({"item_id": ["x2"], "shade": ["red"]}))
+    assert more.catalogue.items.schema["shade"] == pl.String
+
+
+def test_a_column_that_was_empty_at_fit_takes_what_comes(shop):
+    catalogue = shop.catalogue
+    made = shop.over(replace(catalogue, items=catalogue.items.with_columns(shade=pl.lit(None))))
+    made = made.add_items(pl.DataFrame({"item_id": ["x1"], "shade": ["red"]}))
+    made = made.add_items(pl.DataFrame({"item_id": ["x2"], "shade": ["blue"]}))
+    assert made.catalogue.items["shade"].to_list()[-3:] == [None, "red", "blue"]

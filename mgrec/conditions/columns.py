@@ -133,7 +133,7 @@ def _number(found: int | float) -> int | float:
     if isinstance(found, float):
         whole = math.isfinite(found) and found.is_integer() and abs(found) < 2**100
         return int(found) if whole else found
-    return found if abs(found) < 2**100 else math.copysign(math.inf, found)
+    return found if abs(found) < 2**100 else math.inf if found > 0 else -math.inf
 
 
 def _moment(value: Value, text: str) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -62,7 +63,7 @@ class Edition:
             if name in TITLES or not name.isidentifier() or not len(column):
                 continue
             middle = column.median() if kind.is_numeric() else None
-            if isinstance(middle, int | float):
+            if isinstance(middle, int | float) and math.isfinite(middle):
                 found.append(f"{name} < {middle:.4g}")
             elif kind == pl.String and column.n_unique() <= FEW:
                 most = column.value_counts(sort=True)[name][0]

@@ -12,6 +12,7 @@ WHERE = 1_000  # characters of a filter
 ID = 256  # characters of an id
 BEAMS = 200
 ITEMS = 20_000  # items added by one request
+FIELDS = 100  # columns that an item brings
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,7 @@ def pages(shelf: Shelf) -> APIRouter:
             file, media_type="text/html", headers={"content-security-policy": policy}
         )
 
-    @routes.get("/pictures/{item}")
+    @routes.get("/pictures/{item:path}")  # an id may hold a slash
     async def picture(item: str, run: str | None = None) -> Response:
         served = shelf[run]
         edition = served.edition

@@ -32,7 +32,8 @@ def busy(line: str) -> Refusal:
 
 def one_line(text: object) -> str:
     """Return text on one line that is not long, without control characters."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    start = str(text)[: 10 * LONGEST]  # a body's worth of text would hold up everybody else
+    line = " ".join("".join(c if c.isprintable() else " " for c in start).split())
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
@@ -42,6 +43,7 @@ def of_validation(errors: Sequence[Mapping[str, Any]]) -> str:
     place = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     found = first.get("input")
+    found = found[:LONGEST] if isinstance(found, str) else found
     told = f", found {found!r}" if isinstance(found, str | int | float | bool) else ""
     return one_line(f"{place}: {_lower(first['msg'])}{told}{more}")
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import (
+    Base64Bytes,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
 
 from mgrec.serving import limits
 
@@ -137,12 +145,19 @@ class ExplainAnswer(Belongs):
 class NewItem(BaseModel):
     """A new item: its id, its text columns and attributes, and its picture's bytes."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", json_schema_extra={"maxProperties": limits.FIELDS + 2})
     # Text columns and attributes: one value each, so that nothing nests.
     __pydantic_extra__: dict[str, StrictStr | StrictInt | bool | float | None]
 
     item_id: Id
     picture: Base64Bytes | None = Field(None, description="A picture file's bytes, in base64.")
+
+    @model_validator(mode="after")
+    def _few_fields(self) -> NewItem:
+        """Refuse an item of thousands of columns: each becomes one of the catalogue."""
+        if len(self.model_extra or {}) > limits.FIELDS:
+            raise ValueError(f"expected at most {limits.FIELDS} fields, found more")
+        return self
 
 
 class AddRequest(Shape):

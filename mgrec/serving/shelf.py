@@ -123,7 +123,7 @@ class Served:
             try:
                 found: Sequence[Recommendations | Exception]
                 found = edition.recommender.recommend_many(list(requests))
-            except MgrecError:  # one that cannot be answered is no reason to refuse the others
+            except Exception:  # one that cannot be answered is no reason to refuse the others
                 found = [_alone(edition, request) for request in requests]
         return [one if isinstance(one, Exception) else (edition, one) for one in found]
 

@@ -157,6 +157,13 @@ def test_what_is_made_to_exhaust_the_reader_is_refused_at_once(where, message):
     assert time.process_time() - begun < 0.5
 
 
+def test_numbers_beyond_all_floats_are_compared_as_infinite():
+    huge = "9" * 400
+    for where in (f"price < {huge}", f"price > -{huge}", f"price not in [{huge}]"):
+        assert mask(where, ITEMS).tolist() == [True, True, False, False]
+    assert mask(f"big < {huge} and big != -{huge}", ITEMS).tolist() == [True, True, True, False]
+
+
 def test_the_deepest_and_longest_condition_is_answered():
     deep = "(" * DEEPEST + "new" + ")" * DEEPEST
     assert mask(deep, ITEMS).sum() == 2

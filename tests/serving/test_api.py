@@ -3,13 +3,17 @@
 import base64
 import json
 import threading
+from dataclasses import replace
 from io import BytesIO
+from urllib.parse import quote
 
 import numpy as np
+import polars as pl
 import pytest
 
 import mgrec
 from mgrec.requests import Request
+from mgrec.serving.edition import Edition
 from mgrec.serving.keys import Keys
 
 
@@ -188,6 +192,32 @@ def test_a_picture_comes_with_its_item_and_is_shown(serving, run, made, shop):
         refusal(client.get("/pictures/i00"), 404)  # nobody named a folder of pictures
 
 
+def test_an_id_may_hold_whatever_text_there_is(serving, run, made, shop):
+    picture = next((shop / "data" / "images").iterdir()).read_bytes()
+    names = [
+        "a/b c?d#e%2f&=",
+        "<script>alert(1)</script>\"'",
+        "emoji \U0001f600",
+        "line\nline",
+        " ",
+    ]
+    body = newcomers(made, *names)
+    for item in body["items"]:
+        item |= {"picture": base64.b64encode(picture).decode(), "title": item["item_id"] * 3}
+    with serving(run) as client:
+        assert client.post("/v1/items", json=body).status_code == 200
+        for name in names:
+            asked = {"history": ["i00"], "only": [name]}
+            found = client.post("/v1/recommend", json=asked).json()["items"]
+            assert [item["item_id"] for item in found] == [name]
+            shown = client.get("/pictures/" + quote(name, safe=""))
+            assert shown.content == picture
+            for path in ("/", "/explain"):
+                page = client.get(path, params={"h": ["i00", name], "item": name})
+                assert page.status_code == 200
+                assert "<script>alert" not in page.text
+
+
 @pytest.mark.parametrize(
     ("data", "line"),
     [
@@ -298,3 +328,15 @@ def test_openapi_shows_examples_and_the_shape_of_errors(client):
     assert "picture" in added["schema"]["properties"]["items"]["items"]["properties"]
     answers = document["paths"]["/v1/recommend"]["post"]["responses"]
     assert answers["422"]["content"]["application/json"]["schema"]["$ref"].endswith("/Error")
+
+
+def test_hints_are_filters_that_can_be_asked(shop):
+    made = mgrec.load(shop / "run")
+    items = made.catalogue.items.with_columns(
+        weight=pl.lit(float("nan")), price=pl.col("price") * 1e6
+    )
+    made = made.over(replace(made.catalogue, items=items))
+    edition = Edition("run", 0, made)
+    assert edition.hints
+    for hint in edition.hints:
+        assert made.recommend(history=["i00"], k=1, where=hint).items

@@ -133,6 +133,27 @@ def test_a_user_is_loaded_and_the_catalogue_searched(page):
     assert all(name in found.text for found in all_of(page, ".tiles .name"))
 
 
+def test_who_picks_from_a_later_page_stays_there(page):
+    def turned() -> str:
+        return all_of(page, ".turn")[0].text
+
+    click(page, "#next")
+    until(page, lambda: "2 of" in turned())
+    click(page, ".tiles button")
+    until(page, lambda: len(all_of(page, ".strip .drop")) == 1)
+    assert "2 of" in turned()
+    click(page, "#search")
+    until(page, lambda: "1 of" in turned())
+    assert len(all_of(page, ".strip .drop")) == 1
+
+
+def test_from_the_tree_one_comes_to_the_whole_page(page, server):
+    page.get(f"{server.url}/codes")
+    click(page, ".acts a")
+    until(page, lambda: page.title.startswith("Recommend"))
+    assert all_of(page, "nav [aria-current]")[0].text == "Recommend"
+
+
 def test_the_keyboard_is_enough_and_keeps_its_place(page):
     from selenium.webdriver.common.keys import Keys
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import struct
+import time
 import zlib
 from io import BytesIO
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from mgrec.serving.body import check_depth
 from mgrec.serving.limits import Limits
-from mgrec.serving.refusals import Refusal
+from mgrec.serving.refusals import Refusal, of_validation
 from tests.serving.test_api import refusal
 
 JSON = {"content-type": "application/json"}
@@ -177,6 +178,20 @@ def test_malformed_pictures_and_bombs_are_refused(serving, run, data, line):
         assert line in refusal(client.post("/v1/items", json=body), 422)
         assert client.get("/readyz").json()["versions"] == {"run": 0}
     assert not list((run / "uploads").glob("*"))  # which need not be there either
+
+
+def test_an_item_of_thousands_of_columns_is_refused(serving, run):
+    item = {"item_id": "new-1"} | {f"c{place}": place for place in range(3000)}
+    with serving(run) as client:
+        line = refusal(client.post("/v1/items", json={"items": [item]}), 422)
+    assert "expected at most 100 fields" in line
+
+
+def test_what_is_refused_is_told_at_once_however_long_it_was():
+    begun = time.process_time()
+    line = of_validation([{"loc": ("items", 0), "msg": "Too long", "input": "x" * 50_000_000}])
+    assert time.process_time() - begun < 0.5
+    assert line.startswith("items.0: too long, found 'xxx")
 
 
 @pytest.mark.parametrize(

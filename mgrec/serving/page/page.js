@@ -77,10 +77,11 @@ document.addEventListener("click", async (event) => {
       dialog.querySelector("div").textContent = error.message;
       dialog.showModal();
     }
-  } else if (link.pathname === "/" && link.search && link.origin === location.origin) {
+  } else if (link.pathname === "/" && location.pathname === "/" && link.search && link.origin === location.origin) {
     event.preventDefault();
     show(link.href, { focus: link.id });
   }
 });
 
+// Only addresses of this one page are ever pushed.
 addEventListener("popstate", () => show(location.href, { push: false }));

@@ -75,7 +75,7 @@ class CodeView(nn.Module):
         block = list(ids.block(modality))
         self.register_buffer("places", torch.from_numpy(ids.tokens[:, block]).long(), False)
         self.tokens = nn.Embedding(ids.vocabulary, dim)
-        nn.init.normal_(self.tokens.weight, std=0.1 * len(block) ** -0.5)
+        nn.init.normal_(self.tokens.weight, std=len(block) ** -0.5)
 
     @property
     def n_items(self) -> int:

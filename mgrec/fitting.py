@@ -118,7 +118,7 @@ def fit_model(
         checkpoint=checkpoints.of("training"),
     )
     facts["training"] = {"seconds": done.seconds, "curve": done.curve, "epochs": best_epoch(done)}
-    if model.experts is not None:
+    if model.experts is not None and not model.experts.shared:
         facts["experts"] = fit_experts(model.experts, parts, recipe, checkpoints.of)
     if len(parts.validation):
         facts |= combine(model.eval(), sampled(parts.validation, recipe), recipe)
@@ -147,7 +147,7 @@ def refit_model(
         checkpoint=checkpoints.of("final-training"),
     )
     if model.experts is not None and chosen.model.experts is not None:
-        for name in model.experts.names:
+        for name in () if model.experts.shared else model.experts.names:
             most = chosen.facts["experts"][name]["epochs"]
             fit_expert(
                 model.experts, name, log, recipe, checkpoints.of(f"final-expert-{name}"), most

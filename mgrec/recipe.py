@@ -119,6 +119,9 @@ class ExpertsConfig(Config):
     """
 
     views: tuple[str, ...] = ()  # "id" or a modality's name
+    # Instead, they predict from the generative model's own state and are trained with it: for logs
+    # too short to train several readers on.
+    shared: bool = False
     layers: int = Field(2, ge=1)
     dropout: float = Field(0.5, ge=0, lt=1)
     view_dropout: float = Field(0.2, ge=0, lt=1)  # within the net that reads embeddings

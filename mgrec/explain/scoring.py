@@ -89,7 +89,7 @@ def context_of(
     views = None
     if model.experts is not None:
         other = instead.where(items >= 0, -1)
-        views = model.experts.states(items, dict.fromkeys(hidden, other))
+        views = model.experts.states(items, context.start, dict.fromkeys(hidden, other))
     return replace(context, views=views, seen=items)
 
 

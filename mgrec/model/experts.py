@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from typing import Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -21,22 +24,63 @@ RANKED = 512  # histories scored at once
 View = NameView | VectorView | CodeView
 
 
-class Expert(nn.Module):
+class Scorer(nn.Module):
+    """Predicts the next item of the whole catalogue, in one view of the items, from a state."""
+
+    def __init__(self, view: View) -> None:
+        super().__init__()
+        self.view = view
+        self._catalogue: Tensor | None = None
+
+    @property
+    def n_items(self) -> int:
+        return self.view.n_items
+
+    def scores(self, states: Tensor) -> Tensor:
+        """Return float32 [rows, items], logits, from states [rows, dim]."""
+        return (states @ self.catalogue().T).float()
+
+    def catalogue(self) -> Tensor:
+        """Return [items, dim]: every item as it is predicted; kept between calls when in use."""
+        if self._catalogue is None:
+            everything = torch.arange(self.n_items, device=next(self.parameters()).device)
+            if self.training:
+                found: Tensor = self.view(everything)
+                return found
+            with torch.inference_mode(False), torch.no_grad():
+                self._catalogue = self.view(everything)
+        return self._catalogue
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and use; what was kept of the catalogue is forgotten."""
+        self._catalogue = None
+        super().train(mode)
+        return self
+
+
+class Lodger(Scorer):
+    """Predicts from the generative model's own state, whose scale it learns."""
+
+    def __init__(self, view: View, dim: int) -> None:
+        super().__init__(view)
+        self.log_scale = nn.Parameter(torch.tensor(-0.5 * math.log(dim)))
+
+    def scores(self, states: Tensor) -> Tensor:
+        """Return float32 [rows, items], logits, from states [rows, dim]."""
+        return super().scores(states) * self.log_scale.exp()
+
+
+class Expert(Scorer):
     """Reads a history in one view of the items and predicts the next one in the same view.
 
     With items by name this is SASRec (arXiv 1808.09781) with a softmax over the catalogue.
     """
 
     def __init__(self, view: View, config: ModelConfig) -> None:
-        super().__init__()
-        self.view, self.history = view, config.history
+        super().__init__(view)
+        self.history = config.history
         self.norm = nn.RMSNorm(config.dim, eps=1e-6)  # so that the places do not drown the items
         self.stack = CausalStack(config)
-        self._catalogue: Tensor | None = None
-
-    @property
-    def n_items(self) -> int:
-        return self.view.n_items
 
     def states(self, items: Tensor) -> Tensor:
         """int64 [rows, n], -1 for padding on the right -> [rows, n, dim]: after every item."""
@@ -48,10 +92,6 @@ class Expert(nn.Module):
         """Return [rows, dim]: the state after each history; none is empty."""
         rows = torch.arange(len(items), device=items.device)
         return self.states(items)[rows, (items >= 0).sum(1) - 1]
-
-    def scores(self, states: Tensor) -> Tensor:
-        """Return float32 [rows, items], logits, from states [rows, dim]."""
-        return (states @ self.catalogue().T).float()
 
     @torch.inference_mode()
     def top(self, history: Sequences, k: int, exclude_seen: bool = False) -> NDArray[np.int64]:
@@ -72,30 +112,18 @@ class Expert(nn.Module):
             out[rows, : found.shape[1]] = found.numpy()
         return out
 
-    def catalogue(self) -> Tensor:
-        """Return [items, dim]: every item as it is predicted; kept between calls when in use."""
-        if self._catalogue is None:
-            everything = torch.arange(self.n_items, device=self.stack.places.device)
-            if self.training:
-                found: Tensor = self.view(everything)
-                return found
-            with torch.inference_mode(False), torch.no_grad():
-                self._catalogue = self.view(everything)
-        return self._catalogue
-
-    def train(self, mode: bool = True) -> Expert:
-        """Switch between training and use; what was kept of the catalogue is forgotten."""
-        self._catalogue = None
-        super().train(mode)
-        return self
-
 
 class Experts(nn.Module):
     """One expert a view, and how much each one's log-probability counts.
 
     EnsRec (arXiv 2512.17820) adds the scores of ids and of text; here any view may be one, beside
     the generated score, whose weight is 1. `weight` [experts] is chosen on validation; until then
-    it is 0, so that nobody ranks by what was not trained.
+    it is 0 where they are trained after the generative model, so that nobody ranks by what was not
+    trained, and 1 where they are trained with it.
+
+    Parameters
+    ----------
+    tokens : the generative model's, by which shared experts know codes
     """
 
     weight: Tensor
@@ -105,34 +133,59 @@ class Experts(nn.Module):
         config: ModelConfig,
         ids: SemanticIds,
         embeddings: Mapping[str, Embeddings],
+        tokens: nn.Embedding,
     ) -> None:
         super().__init__()
-        self.names = config.experts.views
+        self.names, self.shared = config.experts.views, config.experts.shared
         sizes = config.model_copy(
             update={"dropout": config.experts.dropout, "layers": config.experts.layers}
         )
-        self.of = nn.ModuleDict(
-            {name: Expert(_view(name, config, ids, embeddings), sizes) for name in self.names}
-        )
-        self.register_buffer("weight", torch.zeros(len(self.names)))
+        views = {name: _view(name, config, ids, embeddings, tokens) for name in self.names}
+        made: dict[str, nn.Module] = {
+            name: Lodger(view, config.dim) if self.shared else Expert(view, sizes)
+            for name, view in views.items()
+        }
+        self.of = nn.ModuleDict(made)
+        self.register_buffer("weight", torch.full((len(made),), float(self.shared)))
 
     def __getitem__(self, name: str) -> Expert:
         expert = self.of[name]
         assert isinstance(expert, Expert)
         return expert
 
-    def states(self, items: Tensor, instead: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Read histories, int64 [rows, n] with -1 for padding on the right: [rows, experts, dim].
+    def scorer(self, name: str) -> Scorer:
+        """Return what scores in a view, whether it reads for itself or not."""
+        scorer = self.of[name]
+        assert isinstance(scorer, Scorer)
+        return scorer
 
-        A view that `instead` names reads those histories, of the same lengths.
+    def states(
+        self, items: Tensor, start: Tensor, instead: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
+        """Return [rows, experts, dim]: what each expert makes of the histories.
+
+        Parameters
+        ----------
+        items : int64 [rows, n], -1 for padding on the right
+        start : [rows, dim], the generative model's own state, which shared experts use
+        instead : by view, other histories of the same lengths that it reads in their place
         """
+        if self.shared:
+            return start[:, None].expand(-1, len(self.names), -1)
         other = instead or {}
         return torch.stack([self[name].last(other.get(name, items)) for name in self.names], 1)
 
     def log_probs(self, states: Tensor) -> Tensor:
         """Return float32 [experts, rows, items] from states [rows, experts, dim]."""
-        each = [self[name].scores(states[:, at]) for at, name in enumerate(self.names)]
+        each = [self.scorer(name).scores(states[:, at]) for at, name in enumerate(self.names)]
         return torch.stack(each).log_softmax(-1)
+
+    def loss(self, start: Tensor, items: Tensor) -> Tensor:
+        """Return the mean over the rows of shared experts' summed cross-entropies."""
+        total = start.new_zeros((), dtype=torch.float32)
+        for name in self.names:
+            total = total + F.cross_entropy(self.scorer(name).scores(start), items)
+        return total
 
     @property
     def content(self) -> list[int]:
@@ -145,14 +198,19 @@ class Experts(nn.Module):
 
     def combined(self, states: Tensor) -> Tensor:
         """Return float32 [rows, items]: the weighted sum of the experts' log-probabilities."""
-        total = torch.zeros(len(states), self[self.names[0]].n_items, device=states.device)
+        n_items = self.scorer(self.names[0]).n_items
+        total = torch.zeros(len(states), n_items, device=states.device)
         for at, name in enumerate(self.names):
-            total += self.weight[at] * self[name].scores(states[:, at]).log_softmax(-1)
+            total += self.weight[at] * self.scorer(name).scores(states[:, at]).log_softmax(-1)
         return total
 
 
 def _view(
-    name: str, config: ModelConfig, ids: SemanticIds, embeddings: Mapping[str, Embeddings]
+    name: str,
+    config: ModelConfig,
+    ids: SemanticIds,
+    embeddings: Mapping[str, Embeddings],
+    tokens: nn.Embedding,
 ) -> View:
     """Return the named view: "id", or a modality by its embeddings, or by its codes where there are
     no embeddings or the recipe does not read them (`history_embeddings`)."""
@@ -161,4 +219,4 @@ def _view(
     if name in embeddings and config.history_embeddings:
         experts: ExpertsConfig = config.experts
         return VectorView(embeddings[name], experts.whiten, config.dim, experts.view_dropout)
-    return CodeView(ids, name, config.dim)
+    return CodeView(ids, name, config.dim, tokens if config.experts.shared else None)

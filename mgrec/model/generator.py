@@ -73,7 +73,7 @@ class Generator(nn.Module):
         self.shares: Shares | None = None  # of items added after training
         self.experts: Experts | None = None
         if config.experts.views:
-            self.experts = Experts(config, ids, vectors)
+            self.experts = Experts(config, ids, vectors, self.tokens)
         self.register_buffer("repeat", torch.zeros(()))  # see search.repeats
 
     def share(
@@ -104,7 +104,7 @@ class Generator(nn.Module):
         items = _recent(items, self.config.history)
         ids, vectors = self.content(items)
         context: Context = self.history(ids, vectors, (items >= 0).sum(1))
-        views = None if self.experts is None else self.experts.states(items)
+        views = None if self.experts is None else self.experts.states(items, context.start)
         return replace(context, views=views, seen=items)
 
     def states(self, items: Tensor) -> Tensor:

@@ -54,10 +54,12 @@ class NextItem:
         return bucketed(windows, np.ones(len(windows), np.int64), self.targets, rng)
 
     def loss(self, batch: Tensor) -> Tensor:
-        """Return the mean negative log-probability a target, auxiliaries added."""
+        """Return the mean negative log-probability a target; with what is trained beside it added."""
         model = self.generator
         context, items = self._every(batch) if self.every else self._last(batch)
         loss = -model.log_prob(context, items).mean()
+        if model.experts is not None and model.experts.shared:
+            loss = loss + model.experts.loss(context.start, items)
         if self.auxiliary is not None:
             alignment, weight = self.auxiliary
             loss = loss + weight * alignment.loss(alignment.sample(items))

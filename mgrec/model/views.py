@@ -70,12 +70,15 @@ class CodeView(nn.Module):
 
     places: Tensor
 
-    def __init__(self, ids: SemanticIds, modality: str, dim: int) -> None:
+    def __init__(
+        self, ids: SemanticIds, modality: str, dim: int, tokens: nn.Embedding | None
+    ) -> None:
         super().__init__()
         block = list(ids.block(modality))
         self.register_buffer("places", torch.from_numpy(ids.tokens[:, block]).long(), False)
-        self.tokens = nn.Embedding(ids.vocabulary, dim)
-        nn.init.normal_(self.tokens.weight, std=len(block) ** -0.5)
+        self.tokens = nn.Embedding(ids.vocabulary, dim) if tokens is None else tokens
+        if tokens is None:
+            nn.init.normal_(self.tokens.weight, std=len(block) ** -0.5)
 
     @property
     def n_items(self) -> int:

@@ -53,8 +53,8 @@ def contributions(
     if len(names) > 1:
         alone = replace(made, model=without(made.model, names))
         yield "generated alone", alone.evaluate(exclude_seen=exclude_seen)
-    if made.model.experts is None:
-        return
+    if made.model.experts is None or made.model.experts.shared:
+        return  # shared ones have no reader to be asked by themselves
     parts = made.split()
     for name in made.model.experts.names:
         found = made.model.experts[name].top(parts.test.history, 20, exclude_seen)

@@ -21,7 +21,8 @@ TRAINING = TrainingConfig(targets=128, learning_rate=1e-2, warmup=10, precision=
 def tiny_experts(*views, items=40):
     config = tiny_model(experts={"views": views, "dropout": 0.1, "layers": 1})
     vectors = {"text": random_vectors(items)}
-    return Experts(config, random_ids(FUSIONS["late++"], items), vectors)
+    ids = random_ids(FUSIONS["late++"], items)
+    return Experts(config, ids, vectors, torch.nn.Embedding(ids.vocabulary, config.dim))
 
 
 @pytest.mark.parametrize("view", ["id", "text", "image"])

@@ -14,6 +14,7 @@ def titles(items: pl.DataFrame, rows: Sequence[int], width: int = 60) -> list[st
     columns = [c for c in TITLES if c in items.columns and items.schema[c] == pl.String]
     if not columns:
         return ["" for _ in rows]
-    found = items[list(rows)].select(pl.coalesce(columns).fill_null(""))
-    names = found.to_series().str.replace_all(r"\s+", " ").to_list()
+    plain = [pl.col(c).str.replace_all(r"\s+", " ").str.strip_chars() for c in columns]
+    told = [pl.when(name != "").then(name) for name in plain]
+    names = items[list(rows)].select(pl.coalesce(told).fill_null("")).to_series().to_list()
     return [name if len(name) <= width else name[: width - 1].rstrip() + "…" for name in names]

@@ -18,7 +18,10 @@ T = TypeVar("T")
 
 
 class Worker:
-    """The one thread in which the model runs, so that two answers never fight over the cores.
+    """The threads in which the model runs: one answers batches, one whatever else is asked.
+
+    One for each, so that answers of a kind never fight over the cores; and no more than one kind
+    in each, since an explanation takes as long as dozens of batches, which would wait for it.
 
     Parameters
     ----------
@@ -28,7 +31,8 @@ class Worker:
     def __init__(self, most: int) -> None:
         self.most = most
         self.waiting = 0
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._batches = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._others = ThreadPoolExecutor(1, thread_name_prefix="other")
 
     def enter(self) -> None:
         """Count one more, or refuse it.
@@ -46,7 +50,7 @@ class Worker:
         self.waiting -= 1
 
     async def run(self, job: Callable[[], T], seconds: float) -> T:
-        """Run one job in the thread.
+        """Run one job, beside the batches.
 
         Raises
         ------
@@ -56,17 +60,18 @@ class Worker:
         self.enter()
         # Counted until it has run: whoever stopped waiting for it does not make the queue shorter.
         loop = asyncio.get_running_loop()
-        future = self._threads.submit(job)
+        future = self._others.submit(job)
         future.add_done_callback(lambda _: _soon(loop, self.leave))
         return await _within(asyncio.wrap_future(future), seconds)
 
     async def batch(self, job: Callable[[], T]) -> T:
         """Run a batch, whose requests were counted when they came."""
-        return await asyncio.wrap_future(self._threads.submit(job))
+        return await asyncio.wrap_future(self._batches.submit(job))
 
     def close(self) -> None:
-        """Finish what was begun and end the thread."""
-        self._threads.shutdown(wait=True)
+        """Finish what was begun and end the threads."""
+        self._batches.shutdown(wait=True)
+        self._others.shutdown(wait=True)
 
 
 @dataclass(eq=False)

@@ -60,7 +60,7 @@ class Edition:
         found = []
         for name, kind in self.attributes.items():
             column = self.recommender.catalogue.items[name].drop_nulls()
-            if name in TITLES or not name.isidentifier() or not len(column):
+            if name in TITLES or not name.isidentifier() or 2 * len(column) <= len(self._titles):
                 continue
             middle = column.median() if kind.is_numeric() else None
             if isinstance(middle, int | float) and math.isfinite(middle):

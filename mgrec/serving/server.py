@@ -46,8 +46,11 @@ def serve(
     Raises
     ------
     ArtifactError, RequestError
-        If a run cannot be read, or two have one name.
+        If a run cannot be read, two have one name, or a host's name is none.
     """
+    for name in hosts:
+        if "*" in name.removeprefix("*.") and name != "*":
+            raise RequestError(f"host {name!r}: expected a name, '*.' and a name, or '*' for any")
     named = names(runs)
     folders = _beside(list(named), pictures)
     limits, metrics = limits or Limits(), Metrics()
@@ -69,6 +72,7 @@ def serve(
         proxy_headers=False,
         http="h11",  # whose headers are bounded
         ws="none",
+        lifespan="on",  # a start that fails ends it; left to itself it would serve on, half begun
         h11_max_incomplete_event_size=HEADERS,
         timeout_graceful_shutdown=round(limits.grace),
     )

@@ -35,7 +35,7 @@ class Served:
     name : under which clients ask for it
     path : its artifact folder
     live : its catalogue on disk
-    worker : the thread of the model, shared by all runs
+    worker : the threads of the model, shared by all runs
     writers : the thread in which catalogues change, shared by all runs
     pictures : the folder below which its items' picture files lie, or None to show only those
         that were uploaded
@@ -73,7 +73,7 @@ class Served:
         return await self._batcher.ask(request, self._limits.seconds)
 
     async def ask(self, question: Callable[[Edition], T]) -> tuple[Edition, T]:
-        """Ask the current edition anything else, in the model's thread."""
+        """Ask the current edition anything else, beside the batches."""
         edition = self.edition
         job = functools.partial(question, edition)
         return edition, await self._worker.run(job, self._limits.seconds)

@@ -99,10 +99,10 @@ def test_closing_answers_what_was_accepted():
     assert asyncio.run(ask()) == list(range(9))
 
 
-def test_other_jobs_share_the_thread_and_its_limits():
+def test_other_jobs_have_a_thread_and_share_the_limits():
     async def ask() -> None:
         worker = Worker(1)
-        assert await worker.run(lambda: threading.current_thread().name, 5) == "model_0"
+        assert await worker.run(lambda: threading.current_thread().name, 5) == "other_0"
         gate = threading.Event()
         first = asyncio.create_task(worker.run(gate.wait, 5))
         await asyncio.sleep(0)
@@ -114,3 +114,20 @@ def test_other_jobs_share_the_thread_and_its_limits():
             await worker.run(lambda: time.sleep(0.3), 0.05)
 
     asyncio.run(ask())
+
+
+def test_a_batch_does_not_wait_for_what_else_is_asked():
+    """An explanation takes as long as dozens of batches."""
+
+    async def ask() -> list[str]:
+        worker, gate = Worker(100), threading.Event()
+        made = batcher(lambda asked: [one.upper() for one in asked], worker)
+        slow = asyncio.create_task(worker.run(gate.wait, 5))
+        await asyncio.sleep(0)
+        found = await made.ask("a", 2)
+        gate.set()
+        await slow
+        await made.close()
+        return [found]
+
+    assert asyncio.run(ask()) == ["A"]

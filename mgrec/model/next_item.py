@@ -54,7 +54,7 @@ class NextItem:
         return bucketed(windows, np.ones(len(windows), np.int64), self.targets, rng)
 
     def loss(self, batch: Tensor) -> Tensor:
-        """Return the mean negative log-probability a target; with what is trained beside it added."""
+        """Return the mean negative log-probability a target, and what is trained beside it."""
         model = self.generator
         context, items = self._every(batch) if self.every else self._last(batch)
         loss = -model.log_prob(context, items).mean()

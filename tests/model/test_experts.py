@@ -33,8 +33,10 @@ def test_every_view_learns_which_item_follows(view, negatives):
     expert = tiny_experts(view)[view]
     task = NextName(expert, walks(40), TRAINING, 0, negatives=negatives)
     train(task, TRAINING, epochs=25, seed=0)
-    found = expert.top(Sequences.of([[i, i + 1, i + 2] for i in range(30)]), 1)
-    assert (found[:, 0] == np.arange(30) + 3).mean() > (0.5 if view == "image" else 0.8)
+    found = expert.top(Sequences.of([[i, i + 1, i + 2] for i in range(30)]), 5)
+    most = 5 if view == "image" else 1
+    right = (found[:, :most] == np.arange(30)[:, None] + 3).any(1)
+    assert right.mean() > 0.8
 
 
 def test_what_is_kept_of_the_catalogue_follows_training():

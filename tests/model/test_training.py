@@ -33,7 +33,7 @@ def weights(model):
     [
         ("late++", {}),
         ("late++", {"softmax": "plain"}),
-        ("late++", {"experts": {"views": ["id", "text"]}}),
+        ("late++", {"experts": {"views": ["id", "text"], "shared": True}}),
         ("text", {"family": "paper", "softmax": "plain", "dim": 32, "history": 2, "dropout": 0}),
     ],
     ids=["default", "plain", "experts", "paper"],

@@ -130,9 +130,10 @@ def test_nothing_allowed_gives_nothing():
 
 
 @pytest.mark.parametrize("views", [(), ("id", "text", "image")])
-def test_a_batch_ranks_as_each_row_alone(views):
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_batch_ranks_as_each_row_alone(views, shared):
     torch.manual_seed(3)
-    model = tiny_generator(experts={"views": views})
+    model = tiny_generator(experts={"views": views, "shared": shared})
     histories = Sequences.of([[3, 4, 5], [7], [9, 150, 3, 4, 5, 6, 7, 8, 9, 10], [11, 12]])
     items, scores = top(model, histories, 10, 20, SearchConfig())
     for row, history in enumerate(histories):

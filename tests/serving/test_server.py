@@ -138,7 +138,7 @@ def test_what_cannot_be_served_is_refused_at_the_start_in_one_line(shop, tmp_pat
     for refused, line in (
         (lambda: serve([run, run]), "a second run named 'run'"),
         (lambda: serve([run], pictures=[tmp_path / "no"]), "expected a folder"),
-        (lambda: serve([run], hosts=["a*b"]), "host 'a\*b': expected a name"),
+        (lambda: serve([run], hosts=["a*b"]), r"host 'a\*b': expected a name"),
         (lambda: serve([run], pictures=[tmp_path, tmp_path]), "found 2 folders for 1 runs"),
         (lambda: Keys.of_file(tmp_path / "no"), "cannot be read"),
         (lambda: Keys.of_file(tmp_path / "keys"), "line 1: expected 'read KEY' or 'write KEY'"),

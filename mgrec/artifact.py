@@ -204,7 +204,7 @@ def _read_contents(folder: Path, path: Path, verify: bool) -> Contents:
         made = manifest.libraries.get("mgrec", "unknown")
         raise ArtifactError(
             f"{path}: recipe field '{_place(error)}' does not fit this mgrec;"
-            f" it was saved by mgrec {made}"
+            f" it was saved by mgrec {made}: fit it anew"
         ) from None
     tensors: dict[str, dict[str, Tensor]] = {}
     arrays: dict[str, dict[str, NDArray[Any]]] = {}

@@ -109,7 +109,13 @@ def recommender_of(contents: Contents) -> Recommender:
     trie = None if saved is None else Trie.from_state(saved)
     counts = arrays["ids"]["counts"]
     model = Generator(contents.recipe.model, ids, vectors, trie)
-    model.load_state_dict(contents.tensors["model"])
+    found, expected = contents.tensors["model"], model.state_dict()
+    if other := sorted(found.keys() ^ expected.keys()):
+        raise ArtifactError(
+            f"weights: found {len(other)} that are missing or not known here, such as '{other[0]}':"
+            " the artifact was saved by another mgrec, fit it anew"
+        )
+    model.load_state_dict(found)
     model.share(catalogue.added, counts, contents.recipe.search.new_items)
     table = contents.tables["users"]
     log = _sequences(table["items"])

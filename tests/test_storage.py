@@ -69,3 +69,12 @@ def test_a_damaged_trie_is_refused(trained, tmp_path):
     file.write_bytes(data)
     with pytest.raises(ArtifactError, match=r"trie\.safetensors: corrupt"):
         Recommender.load(tmp_path / "RUN")
+
+
+def test_weights_of_another_mgrec_are_refused_in_words(trained):
+    contents = contents_of(trained)
+    weights = dict(contents.tensors["model"])
+    weights["experts.gone.weight"] = weights.pop("experts.weight")
+    other = replace(contents, tensors={**contents.tensors, "model": weights})
+    with pytest.raises(ArtifactError, match=r"'experts\.gone\.weight'.*fit it anew"):
+        recommender_of(other)

@@ -14,10 +14,12 @@ def probes(shelf: Shelf, metrics: Metrics) -> APIRouter:
     """Return the routes; they need no key, and tell nothing of items or users."""
     routes = APIRouter()
 
+    @routes.head("/healthz", include_in_schema=False)
     @routes.get("/healthz", summary="Whether the process lives")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
+    @routes.head("/readyz", include_in_schema=False)
     @routes.get("/readyz", summary="Whether it may be asked")
     async def readyz() -> dict[str, object]:
         if not shelf.ready:

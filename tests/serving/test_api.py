@@ -290,6 +290,7 @@ def test_keys_open_reading_and_writing(serving, run, tmp_path):
         assert status("DELETE", "/v1/items", change, authorization=f"Bearer {reads}") == 403
         assert status("DELETE", "/v1/items", change, authorization=f"Bearer {writes}") == 200
         assert client.get("/healthz").status_code == 200
+        assert client.head("/healthz").status_code == 200
         assert client.get("/openapi.json").status_code == 401
         huge = {"content-length": "99999999999"}  # a stranger's body is not even looked at
         assert client.post("/v1/items", content=b"{}", headers=huge).status_code == 401

@@ -24,7 +24,7 @@ SMALL = [
     "training.warmup=20",
     "training.evaluate_every=4",
 ]
-EXPERTS = "model.experts.views=[text,image]"
+EXPERTS = ("model.experts.views=[text,image]", "model.experts.shared=true")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def recipe(tiny):
-    return tiny("late++", *SMALL, EXPERTS)
+    return tiny("late++", *SMALL, *EXPERTS)
 
 
 @pytest.fixture(scope="module")

@@ -230,6 +230,8 @@ from mgrec.serving.live import Live
 live = Live.open(sys.argv[1])
 dim = live.recommender.catalogue.vectors["text"].dim
 count = live.recommender.catalogue.n_items
+vector = {"text": (["warm"], np.ones((1, dim)))}  # what is used for the first time is slow
+live.recommender.add_items(pl.DataFrame({"item_id": ["warm"]}), embeddings=vector)  # not saved
 print("ready", flush=True)
 while True:
     ids = [f"w{count + i}" for i in range(3)]

@@ -22,7 +22,7 @@ class NextName:
 
     The softmax runs over the batch's own items and `negatives` more, drawn anew at every step,
     each counted by the inverse of its chance to be there, so that the sum over the sample is, on
-    average, the sum over the catalogue (sampled softmax, arXiv 1412.2007, eq. 8).
+    average, the sum over the catalogue (sampled softmax, arXiv 1412.2007).
 
     Parameters
     ----------
@@ -78,8 +78,7 @@ class NextName:
 class _SampledCrossEntropy(torch.autograd.Function):
     """Its gradient is worked out at once, some rows at a time.
 
-    Passes over memory, not arithmetic, are what a softmax costs on a CPU: half the time of the
-    same in plain calls.
+    Passes over memory, not arithmetic, are what a softmax costs on a CPU.
     """
 
     @staticmethod

@@ -32,26 +32,27 @@ class NameView(nn.Module):
 
 
 class VectorView(nn.Module):
-    """Items by one modality's continuous embedding, whitened, through a small net.
+    """Items by one modality's continuous embedding, through a small net; whitened if asked for.
 
     An encoder's vectors spend most of their length on a few directions that tell little apart;
-    whitening gives all the same say (WhitenRec, arXiv 2402.08546). The axes are saved with the
+    whitening gives all the same say (WhitenRec, arXiv 2402.10602). The axes are saved with the
     model, so that items added later are read as those that it was trained on.
     """
 
     table: Tensor
     present: Tensor
-    axes: Tensor
+    axes: Tensor | None
 
     def __init__(self, embeddings: Embeddings, width: int, dim: int, dropout: float) -> None:
         super().__init__()
         table, present = torch.from_numpy(embeddings.vectors), torch.from_numpy(embeddings.present)
         self.register_buffer("table", table, persistent=False)  # [items, width of the modality]
         self.register_buffer("present", present, persistent=False)  # bool [items]
-        axes = whitening(table, present, width) if width else torch.eye(embeddings.dim)
+        axes = whitening(table, present, width) if width else None
         self.register_buffer("axes", axes)
+        read = embeddings.dim if axes is None else axes.shape[1]
         self.net = nn.Sequential(
-            nn.Linear(self.axes.shape[1], dim), nn.GELU(), Dropout(dropout), nn.Linear(dim, dim)
+            nn.Linear(read, dim), nn.GELU(), Dropout(dropout), nn.Linear(dim, dim)
         )
         self.absent = nn.Parameter(torch.zeros(dim))  # stands for items that have none
 
@@ -61,7 +62,8 @@ class VectorView(nn.Module):
 
     def forward(self, items: Tensor) -> Tensor:
         """int64 [...] -> [..., dim]"""
-        seen = self.net(self.table[items] @ self.axes)
+        vectors = self.table[items]
+        seen = self.net(vectors if self.axes is None else vectors @ self.axes)
         return torch.where(self.present[items][..., None], seen, self.absent.to(seen.dtype))
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -15,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from mgrec.cores import on_cores
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -64,7 +65,7 @@ class EfficientNetLite0:
         if device.type == "cuda":
             parts = [self._features(part.to(device)) for part in torch.split(pixels, batch)]
         else:
-            parts = _on_cores(self._features, torch.split(pixels, min(batch, _CPU_BATCH)))
+            parts = on_cores(self._features, torch.split(pixels, min(batch, _CPU_BATCH)))
         return torch.cat(parts).cpu().numpy()
 
     @torch.inference_mode()
@@ -74,21 +75,6 @@ class EfficientNetLite0:
         scaled = ((pixels.float() - 127) / 128).permute(0, 3, 1, 2)
         features: Tensor = self._network.extract_features(scaled)  # [n, 1280, 7, 7]
         return features.mean((2, 3))
-
-
-def _on_cores(task: Callable[[Tensor], Tensor], parts: Sequence[Tensor]) -> list[Tensor]:
-    """Return ``task(part)`` for every part, a part a core.
-
-    Splitting every layer over the cores instead makes them wait for each other after each one:
-    a fifth slower on an idle machine and several times slower on a busy one.
-    """
-    threads = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(threads, "cnn", torch.set_num_threads, (1,)) as pool:
-            return list(pool.map(task, parts))
-    finally:
-        # A thread sets its own number and that of threads born later; this restores the latter.
-        torch.set_num_threads(threads)
 
 
 def fused(network: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mgrec.cores import on_cores
 from mgrec.data.sequences import Sequences
 from mgrec.ids.filters import Filter
 from mgrec.model.generator import Generator
@@ -35,28 +36,34 @@ class Plan:
     Attributes
     ----------
     users : in a batch
-    memory : bytes that a batch takes beside the model
+    cores : batches in work at once
+    memory : bytes that these take beside the model
     """
 
     users: int
+    cores: int
     memory: int
 
     def __str__(self) -> str:
-        return f"at most {self.users} at a time, in at most {max(1, self.memory >> 20):,} MiB"
+        mib = max(1, self.memory >> 20)
+        return f"at most {self.users * self.cores} at a time, in at most {mib:,} MiB"
 
 
 def plan(model: Generator, beams: int, config: SearchConfig) -> Plan:
     """Predict what a batch takes, and return the largest that fits; one user always may.
 
-    Beyond what fits into the processor's caches a larger batch gains nothing on a CPU.
+    Beyond what fits into a core's caches a larger batch gains nothing on a CPU: there, every core
+    has a batch of its own.
     """
-    each = _bytes_each(model, beams)
-    most = max(1, (config.memory << 20) // each)
-    if model.token_table.device.type == "cpu":
-        # Under the legal softmax most beams end after two levels or so: more of them are few rows.
-        rows = CACHE // (4 * model.config.hidden) * (4 if model.legal else 1)
-        most = min(most, max(1, rows // beams))
-    return Plan(most, most * each)
+    each, budget = _bytes_each(model, beams), config.memory << 20
+    if model.token_table.device.type != "cpu":
+        users = max(1, budget // each)
+        return Plan(users, 1, users * each)
+    cores = min(torch.get_num_threads(), max(1, budget // each))
+    # Under the legal softmax most beams end after two levels or so: more of them are few rows.
+    rows = CACHE // (4 * model.config.hidden) * (4 if model.legal else 1)
+    users = max(1, min(budget // (each * cores), rows // beams))
+    return Plan(users, cores, users * cores * each)
 
 
 def _bytes_each(model: Generator, beams: int) -> int:
@@ -73,18 +80,19 @@ def _bytes_each(model: Generator, beams: int) -> int:
     return CELL * cells + 4 * (logits + rows + read + scores + experts)
 
 
-def batches(
-    model: Generator, histories: Sequences, beams: int, config: SearchConfig
-) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
-    """Yield (rows of the histories, int64 [rows, n] of their recent items), of like length.
+def batches(histories: Sequences, longest: int, plan: Plan) -> list[NDArray[np.int64]]:
+    """Cut the rows of the histories, each once, into batches of like length."""
+    order = np.argsort(np.minimum(histories.lengths, longest), kind="stable")
+    count = math.ceil(len(order) / plan.users)
+    if count > 1:  # a whole number for every core
+        count = min(len(order), math.ceil(count / plan.cores) * plan.cores)
+    return np.array_split(order, count) if count else []
 
-    Together they are all rows, each once; as many at a time as `plan` says.
-    """
-    recent = histories.last(model.config.history)
-    order = np.argsort(recent.lengths, kind="stable")
-    count = math.ceil(len(order) / plan(model, beams, config).users)
-    for rows in np.array_split(order, count) if count else ():
-        yield rows, torch.from_numpy(recent.select(rows).padded()).to(model.token_table.device)
+
+def recent(model: Generator, histories: Sequences, rows: NDArray[np.int64]) -> Tensor:
+    """Return int64 [rows, n]: their recent items, -1 for padding, where the model is."""
+    last = histories.select(rows).last(model.config.history)
+    return torch.from_numpy(last.padded()).to(model.token_table.device)
 
 
 def top(
@@ -122,12 +130,17 @@ def bounded_top(
     items = np.full((len(histories), k), -1, np.int64)
     scores = np.full((len(histories), k), -np.inf, np.float32)
     bound = np.full(len(histories), -np.inf, np.float32)
-    device = model.token_table.device
     coarse = config.precision == "bfloat16"
+    device = model.token_table.device.type
     model.eval()
-    for rows, padded in batches(model, histories, max(beams, k), config):
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=coarse):
-            found = ranked(model, model.context(padded), k, beams, allow(rows))
+
+    def rank(rows: NDArray[np.int64]) -> None:
+        with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=coarse):
+            context = model.context(recent(model, histories, rows))
+            found = ranked(model, context, k, beams, allow(rows))
         items[rows], scores[rows] = found.items.cpu().numpy(), found.scores.cpu().numpy()
         bound[rows] = found.bound.cpu().numpy()
+
+    planned = plan(model, max(beams, k), config)
+    on_cores(rank, batches(histories, model.config.history, planned), planned.cores)
     return items, scores, bound

@@ -20,7 +20,7 @@ from mgrec.measure.intervals import Interval, bootstrap
 from mgrec.model.generator import Generator
 from mgrec.recipe import SearchConfig
 from mgrec.search.beam import beam_search
-from mgrec.search.ranking import batches
+from mgrec.search.ranking import batches, plan, recent
 from mgrec.search.unconstrained import free_search
 
 K = 10
@@ -107,8 +107,9 @@ def both_searches(
     beams = max(config.beams, K)
     codes = np.full((len(cases), K, len(model.ids.target)), -1, np.int64)
     items = np.full((len(cases), K), -1, np.int64)
-    for rows, padded in batches(model.eval(), cases.history, beams, config):
-        context = model.context(padded)
+    model.eval()
+    for rows in batches(cases.history, model.config.history, plan(model, beams, config)):
+        context = model.context(recent(model, cases.history, rows))
         free = free_search(model, context, beams)[0][:, :K].cpu().numpy()
         legal = beam_search(model, context, beams)[0][:, :K].cpu().numpy()
         codes[rows, : free.shape[1]] = free

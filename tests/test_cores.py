@@ -1,0 +1,56 @@
+"""Parts worked on side by side come back in order, and leave PyTorch's threads as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+from mgrec.cores import on_cores
+from mgrec.recipe import SearchConfig
+from mgrec.search.ranking import plan, top
+from tests.planted import tiny_generator, walks
+
+
+@contextmanager
+def threads(wanted: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(wanted)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("wanted", [1, 2, 3])
+@pytest.mark.parametrize("most", [None, 1, 2])
+def test_answers_stand_in_the_order_of_the_parts(wanted, most):
+    with threads(wanted):
+        inside = on_cores(lambda part: (part * part, torch.get_num_threads()), range(20), most)
+        assert [square for square, _ in inside] == [part * part for part in range(20)]
+        assert torch.get_num_threads() == wanted
+        if wanted > 1 and most != 1:
+            assert {seen for _, seen in inside} == {1}
+
+
+def test_an_error_is_raised_and_threads_stay_as_they_were():
+    with threads(2):
+        with pytest.raises(ZeroDivisionError):
+            on_cores(lambda part: 1 // part, [3, 2, 1, 0])
+        assert torch.get_num_threads() == 2
+
+
+def test_ranking_does_not_depend_on_the_cores():
+    model, histories = tiny_generator(experts={"views": ["id", "text"]}), walks(200, users=30)
+    config = SearchConfig(memory=16)
+    found = []
+    for wanted in (1, 2):
+        with threads(wanted):
+            planned = plan(model, 200, config)
+            assert planned.cores == wanted
+            assert planned.memory <= 16 << 20
+            found.append(top(model, histories, 10, 200, config))
+    assert (found[0][0] == found[1][0]).all()
+    assert abs(found[0][1] - found[1][1]).max() < 1e-5

@@ -109,11 +109,12 @@ def test_old_items_keep_their_order_among_themselves(shop, grown):
         item = before.trie.item_of_leaf[_first_leaf(before.trie, level - 1, parents)].long()
         theirs = after.trie.nodes_of(item, level - 1)
         with torch.inference_mode():
-            nodes, real, log_prob = before.next_codes(level, hidden, parents)
-            more, there, after_log_prob = after.next_codes(level, hidden, theirs)
+            children, log_prob = before.next_codes(level, hidden, parents)
+            more, after_log_prob = after.next_codes(level, hidden, theirs)
+        real, there = children.real, more.real
         for row in range(len(parents)):
-            codes = before.trie.levels[level].code[nodes[row][real[row]]].tolist()
-            found = after.trie.levels[level].code[more[row][there[row]]].tolist()
+            codes = children.of(before.trie.levels[level].code)[row][real[row]].tolist()
+            found = more.of(after.trie.levels[level].code)[row][there[row]].tolist()
             kept = torch.tensor([found.index(code) for code in codes])
             shift = after_log_prob[row][there[row]][kept] - log_prob[row][real[row]]
             torch.testing.assert_close(shift, shift[:1].expand_as(shift), atol=1e-4, rtol=0)

@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from mgrec.ids.children import Children
 from mgrec.ids.kept import Apart, Kept
 from mgrec.ids.trie import Trie
 
@@ -60,7 +61,7 @@ class Filter:
         if self.kept is not None:  # what nobody may have must not be taken off twice
             place = leaf.long().clamp(max=self.trie.n_items - 1)
             users = torch.arange(len(leaf), device=leaf.device)
-            kept = self.kept.under(self.trie.depth - 1, place, users)
+            kept = self.kept.holds(place, users)
             leaf = leaf.masked_fill(~kept, self.trie.n_items)
         if self.excluded is not None:
             leaf = torch.cat([self.excluded, leaf], 1)
@@ -93,35 +94,29 @@ class Filter:
         kept = None if self.kept is None else self.kept.select(users)
         return Filter(self.trie, kept, None if self.excluded is None else self.excluded[users])
 
-    def counts(self, level: int, nodes: Tensor) -> Tensor:
-        """Return int64 [users, m]: allowed items under ``nodes`` [users, m] of a level."""
-        low, high = self.trie.levels[level].span(nodes)
-        count = high - low if self.kept is None else self.kept.counts(low, high).long()
-        return count if self.excluded is None else count - _between(self.excluded, low, high)
+    def narrow(self, level: int, children: Children, users: Tensor) -> Tensor:
+        """Return bool [rows, width]: which real children have an allowed item under them.
 
-    def narrow(self, level: int, nodes: Tensor, real: Tensor, users: Tensor) -> Tensor:
-        """Return bool [rows, m]: which real nodes have an allowed item under them.
-
-        It is ``real & (select(users).counts(level, nodes) > 0)``, without a look at every node:
-        the few that a user's exclusions empty are sought among the rows' children instead.
+        Not every node is looked at: the few that a user's exclusions empty are sought among the
+        rows' children instead.
 
         Parameters
         ----------
-        nodes, real : int64 and bool [rows, m], each row the children of a node (`Trie.children`)
-            that was left by the level before
+        children : each row those of a node that was left by the level before
         users : int64 [rows], whose exclusions hold in a row
         """
+        real = children.real
         if self.kept is not None:
-            real = real & self.kept.under(level, nodes, users)
-        if self.excluded is None or not nodes.numel():
+            real = real & self.kept.under(level, children, users)
+        if self.excluded is None or not real.numel():
             return real
         user, place = (self.emptied == level).nonzero(as_tuple=True)
         if not len(user):
             return real
-        most = nodes.shape[1]
+        most = children.width
         stride = len(self.trie.levels[level].code) + most  # of a user's keys, padding included
         keys = user * stride + self.trie.levels[level].node_of(self.excluded[user, place])
-        begin = users * stride + nodes[:, 0]
+        begin = users * stride + children.begin
         past = torch.searchsorted(keys, begin + most)
         hits = past - torch.searchsorted(keys, begin)
         row = torch.repeat_interleave(hits)
@@ -136,16 +131,10 @@ class Filter:
         allowed = torch.ones(users, n + 1, dtype=torch.bool)
         if self.kept is not None:
             leaves, whose = torch.arange(n).expand(users, -1), torch.arange(users)
-            allowed[:, :-1] &= self.kept.under(self.trie.depth - 1, leaves, whose)
+            allowed[:, :-1] &= self.kept.holds(leaves, whose)
         if self.excluded is not None:
             allowed.scatter_(1, self.excluded.long(), False)
         return allowed[:, self.trie.leaf_of_item.long()]
-
-
-def _between(excluded: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Return int64 [users, m]: how many of a user's leaves stand in ``low .. high``."""
-    low, high = (bound.int().contiguous() for bound in (low, high))
-    return torch.searchsorted(excluded, high) - torch.searchsorted(excluded, low)
 
 
 def _least_so_far(values: Tensor, run: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from mgrec.ids.children import Children
 from mgrec.ids.trie import Trie
 
 
@@ -48,10 +49,6 @@ class Kept:
         shared = torch.full((self.n_items + 2,), 255, dtype=torch.uint8)
         return shared.scatter_reduce(0, self.before.long(), self.trie.shared, "amin")
 
-    def counts(self, low: Tensor, high: Tensor) -> Tensor:
-        """Return int32 [...]: how many of the leaves ``low .. high``, int64 [...], are kept."""
-        return self.before[high] - self.before[low]
-
     def nodes(self, level: int) -> Tensor:
         """Return bool [nodes]: which of a level have a kept item under them."""
         if level not in self._nodes:
@@ -60,9 +57,13 @@ class Kept:
             self._nodes[level] = before[1:] > before[:-1]
         return self._nodes[level]
 
-    def under(self, level: int, nodes: Tensor, users: Tensor) -> Tensor:
-        """Return bool [rows, m]: which nodes, int64 [rows, m], have one; the same for all users."""
-        return self.nodes(level)[nodes]
+    def under(self, level: int, children: Children, users: Tensor) -> Tensor:
+        """Return bool [rows, width]: which children have one under them; the same for all users."""
+        return children.of(self.nodes(level))
+
+    def holds(self, leaves: Tensor, users: Tensor) -> Tensor:
+        """Return bool [rows, m]: which leaves, int64 [rows, m], are kept; the same for all."""
+        return self.nodes(self.trie.depth - 1)[leaves]
 
     def beside(self, leaves: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return of kept leaves, int32 [users, m]: their places among the kept ones, and how many
@@ -97,18 +98,23 @@ class Apart:
         which = torch.tensor([place[id(one)] for one in kept])
         return cls(tuple(masks.values()), which)
 
-    def counts(self, low: Tensor, high: Tensor) -> Tensor:
-        """Return int32 [users, m]: how many of the leaves ``low .. high`` each user may have."""
-        pairs = zip(self.which.tolist(), low, high, strict=True)
-        return torch.stack([self.masks[mask].counts(*bounds) for mask, *bounds in pairs])
+    def under(self, level: int, children: Children, users: Tensor) -> Tensor:
+        """Return bool [rows, width]: which children have an item under them for the row's user."""
+        table, shift = self._table(level, users)
+        return Children(children.begin + shift, children.count).of(table)
 
-    def under(self, level: int, nodes: Tensor, users: Tensor) -> Tensor:
-        """Return bool [rows, m]: which nodes, int64 [rows, m], have an item for the row's user."""
-        if level not in self._nodes:  # all masks in one row, as one look-up costs the least
+    def holds(self, leaves: Tensor, users: Tensor) -> Tensor:
+        """Return bool [rows, m]: which leaves, int64 [rows, m], each row's user may have."""
+        table, shift = self._table(self.masks[0].trie.depth - 1, users)
+        return table[leaves + shift[:, None]]
+
+    def _table(self, level: int, users: Tensor) -> tuple[Tensor, Tensor]:
+        """Return bool [masks * nodes], all masks behind each other, as one look-up costs the least,
+        and int64 [users], where in it each user's mask begins."""
+        if level not in self._nodes:
             self._nodes[level] = torch.cat([kept.nodes(level) for kept in self.masks])
         table = self._nodes[level]
-        shift = self.which[users] * (len(table) // len(self.masks))
-        return table[nodes + shift[:, None]]
+        return table, self.which[users] * (len(table) // len(self.masks))
 
     def beside(self, leaves: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return places and shared codes as `Kept.beside` does, each user's among its own."""

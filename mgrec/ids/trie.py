@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mgrec.ids.children import Children
 from mgrec.ids.semantic_ids import SemanticIds
 
 
@@ -162,25 +163,16 @@ class Trie:
     def depth(self) -> int:
         return len(self.levels)
 
-    def children(self, level: int, parents: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the children, padded to the widest parent among those asked for.
+    def children(self, level: int, parents: Tensor) -> Children:
+        """Return the children of parents, a row each.
 
         Parameters
         ----------
         level : of the children
-        parents : int64 [...], nodes of the level before; level 0 has the one parent 0
-
-        Returns
-        -------
-        nodes : int64 [..., m]
-        real : bool [..., m]
+        parents : int64 [rows], nodes of the level before; level 0 has the one parent 0
         """
         begin, end = self.levels[level].children(parents)
-        count = end - begin
-        place = torch.arange(int(count.max()) if count.numel() else 0, device=parents.device)
-        real = place < count[..., None]
-        nodes = (begin[..., None] + place).clamp_(max=len(self.levels[level].code) - 1)
-        return nodes, real
+        return Children(begin, end - begin)
 
     def nodes_of(self, items: Tensor, level: int) -> Tensor:
         """Return int64 [...]: the node of each item's prefix that ends at a level; -1: root."""

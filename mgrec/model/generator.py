@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mgrec.data.features import Embeddings
 from mgrec.errors import RecipeError
+from mgrec.ids.children import Children
 from mgrec.ids.semantic_ids import PAD, SemanticIds
 from mgrec.ids.trie import Trie
 from mgrec.model.decoder import Context, TokenDecoder
@@ -119,9 +120,7 @@ class Generator(nn.Module):
         embedded: Tensor = self.tokens(code + self.ids.target_slots[level].first)
         return embedded
 
-    def next_codes(
-        self, level: int, hidden: Tensor, parents: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def next_codes(self, level: int, hidden: Tensor, parents: Tensor) -> tuple[Children, Tensor]:
         """Score every legal code that may follow a prefix.
 
         Parameters
@@ -131,22 +130,25 @@ class Generator(nn.Module):
 
         Returns
         -------
-        nodes : int64 [rows, m]
-        real : bool [rows, m]
-        log_prob : float32 [rows, m], -inf where not real
+        children : of the parents
+        log_prob : float32 [rows, width], -inf where a child is not real
         """
-        nodes, real = self.trie.children(level, parents)
+        children = self.trie.children(level, parents)
         slot = self.ids.target_slots[level]
-        codes = self.trie.levels[level].code[nodes].long()
         low = 0 if not self.legal else slot.first
         head = self.head if not self.legal else self.head[slot.first : slot.first + slot.size]
         logits = exact_product(hidden, head)
-        scores = logits.gather(1, codes + (slot.first - low)).masked_fill(~real, float("-inf"))
+        scores = logits[:, slot.first - low : slot.first - low + slot.size]
+        if not (children.alike and children.width == slot.size):  # else all codes, in their order
+            codes = children.of(self.trie.levels[level].code)
+            scores = scores.gather(1, codes.long())
+        if not children.alike:
+            scores = scores.masked_fill_(~children.real, float("-inf"))
         if self.shares is not None:
             total = None if self.legal else logits.logsumexp(-1, keepdim=True)
-            return nodes, real, self.shares.log_prob(level, parents, nodes, scores, total)
+            return children, self.shares.log_prob(level, parents, children, scores, total)
         total = (scores if self.legal else logits).logsumexp(-1, keepdim=True)
-        return nodes, real, scores - total
+        return children, scores - total
 
     def log_prob(self, context: Context, items: Tensor) -> Tensor:
         """Return float32 [rows]: the log-probability of each row's item.
@@ -197,9 +199,8 @@ class Generator(nn.Module):
     def chosen(self, level: int, hidden: Tensor, items: Tensor) -> Tensor:
         """Return float32 [rows]: the log-probability of the items' own codes at a level."""
         parents = self.trie.nodes_of(items, level - 1)
-        _, _, log_prob = self.next_codes(level, hidden, parents)
-        first, _ = self.trie.levels[level].children(parents)
-        place = self.trie.nodes_of(items, level) - first
+        children, log_prob = self.next_codes(level, hidden, parents)
+        place = self.trie.nodes_of(items, level) - children.begin
         return log_prob.gather(1, place[:, None])[:, 0]
 
 

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mgrec.ids.children import Children
 from mgrec.ids.trie import Trie
 
 
@@ -47,20 +48,19 @@ class Shares:
     items: Tensor
 
     def log_prob(
-        self, level: int, parents: Tensor, nodes: Tensor, scores: Tensor, total: Tensor | None
+        self, level: int, parents: Tensor, children: Children, scores: Tensor, total: Tensor | None
     ) -> Tensor:
-        """Return float32 [rows, m]: log-probabilities of the children of some parents.
+        """Return float32 [rows, width]: log-probabilities of the children of some parents.
 
         Parameters
         ----------
         parents : int64 [rows]
-        nodes : int64 [rows, m], their children
-        scores : float32 [rows, m], logits, -inf where a child is not real
+        scores : float32 [rows, width], the children's logits, -inf where a child is not real
         total : float32 [rows, 1] or None
             What the plain softmax divides by; None: the softmax is over legal codes only.
         """
         nothing = float("-inf")
-        new = self.new[level][nodes]
+        new = children.of(self.new[level])
         old = scores.masked_fill(new, nothing)
         among = old.logsumexp(-1, keepdim=True)
         reached = among > nothing  # a parent that is new itself has new children only

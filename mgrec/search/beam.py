@@ -62,16 +62,19 @@ def search(model: Generator, context: Context, beams: int, allow: Filter | None 
     x = context.start
     for level in range(trie.depth):
         hidden = model.decoder.step(state, x, row_user)
-        nodes, real, step = model.next_codes(level, hidden, node[row_user, row_slot])
+        children, step = model.next_codes(level, hidden, node[row_user, row_slot])
+        step = step + score[row_user, row_slot][:, None]
         if allow is not None:
-            real = allow.narrow(level, nodes, real, row_user)
-        step = (step + score[row_user, row_slot][:, None]).masked_fill(~real, float("-inf"))
+            step.masked_fill_(~allow.narrow(level, children, row_user), float("-inf"))
 
         # A finished beam is its own only child; the others compete with all of theirs.
-        width, most = score.shape[1], nodes.shape[1]
-        grown = torch.full((users, width, most), float("-inf"), device=device)
-        grown[..., 0] = score.masked_fill(found < 0, float("-inf"))
-        grown[row_user, row_slot] = step
+        width, most = score.shape[1], children.width
+        if len(row_user) == users * width:
+            grown = step.view(users, width, most)
+        else:
+            grown = torch.full((users, width, most), float("-inf"), device=device)
+            grown[..., 0] = score.masked_fill(found < 0, float("-inf"))
+            grown[row_user, row_slot] = step
         score, best, dropped = best_of(grown.flatten(1), beams)
         bound = torch.maximum(bound, dropped)
         parent, child = best // most, best % most
@@ -80,7 +83,7 @@ def search(model: Generator, context: Context, beams: int, allow: Filter | None 
         row_of[row_user, row_slot] = torch.arange(len(row_user), device=device)
         parent_row = row_of.gather(1, parent)
         found = found.gather(1, parent)
-        node = nodes[parent_row, child]
+        node = (children.begin[parent_row] + child).clamp_(max=len(trie.levels[level].code) - 1)
         leaf, end = trie.levels[level].span(node)
         ended = torch.full_like(found, level == trie.depth - 1, dtype=torch.bool)
         if model.legal:

@@ -107,7 +107,7 @@ def _masking(codes: NDArray[np.int32], sizes: tuple[int, ...], rounds: int) -> l
     def everywhere() -> None:
         kept = Kept.of(trie, keep)
         for level in range(trie.depth):
-            kept.nodes(level)
+            kept.empty(level)
 
     count, all_levels = medians(
         lambda: Kept.of(trie, keep), everywhere, rounds=rounds, clock=seconds

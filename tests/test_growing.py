@@ -111,7 +111,7 @@ def test_old_items_keep_their_order_among_themselves(shop, grown):
         with torch.inference_mode():
             children, log_prob = before.next_codes(level, hidden, parents)
             more, after_log_prob = after.next_codes(level, hidden, theirs)
-        real, there = children.real, more.real
+        real, there = ~children.padding, ~more.padding
         for row in range(len(parents)):
             codes = children.of(before.trie.levels[level].code)[row][real[row]].tolist()
             found = more.of(after.trie.levels[level].code)[row][there[row]].tolist()

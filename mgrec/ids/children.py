@@ -8,6 +8,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+NOTHING = -(1 << 23)  # as a float32, these 32 bits are -inf
+
 
 @dataclass(frozen=True, eq=False)
 class Children:
@@ -28,9 +30,9 @@ class Children:
         return int(self.count.max()) if self.count.numel() else 0
 
     @cached_property
-    def real(self) -> Tensor:
-        """bool [rows, width], which are no padding."""
-        return torch.arange(self.width, device=self.begin.device) < self.count[:, None]
+    def padding(self) -> Tensor:
+        """bool [rows, width], which are no children."""
+        return torch.arange(self.width, device=self.begin.device) >= self.count[:, None]
 
     @cached_property
     def alike(self) -> bool:
@@ -57,3 +59,11 @@ class Children:
             rows = table[at_end.nodes(len(table) - 1)]
             found[late, : rows.shape[1]] = rows
         return found
+
+
+def barrier(mask: Tensor) -> Tensor:
+    """Return float32 of the same shape, to be added to scores: -inf where a mask holds, else 0.
+
+    `masked_fill_` goes through a mask element by element: six times slower on a CPU.
+    """
+    return mask.int().mul_(NOTHING).view(torch.float32)

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from mgrec.ids.children import Children
+from mgrec.ids.children import Children, barrier
 from mgrec.ids.kept import Apart, Kept
 from mgrec.ids.trie import Trie
 
@@ -94,8 +94,8 @@ class Filter:
         kept = None if self.kept is None else self.kept.select(users)
         return Filter(self.trie, kept, None if self.excluded is None else self.excluded[users])
 
-    def narrow(self, level: int, children: Children, users: Tensor) -> Tensor:
-        """Return bool [rows, width]: which real children have an allowed item under them.
+    def bar(self, level: int, children: Children, users: Tensor, scores: Tensor) -> None:
+        """Set the scores of children with no allowed item under them to -inf.
 
         Not every node is looked at: the few that a user's exclusions empty are sought among the
         rows' children instead.
@@ -104,15 +104,17 @@ class Filter:
         ----------
         children : each row those of a node that was left by the level before
         users : int64 [rows], whose exclusions hold in a row
+        scores : float32 [rows, width], changed in place
         """
-        real = children.real
+        if not scores.numel():
+            return
         if self.kept is not None:
-            real = real & self.kept.under(level, children, users)
-        if self.excluded is None or not real.numel():
-            return real
+            scores += barrier(self.kept.barred(level, children, users))
+        if self.excluded is None:
+            return
         user, place = (self.emptied == level).nonzero(as_tuple=True)
         if not len(user):
-            return real
+            return
         most = children.width
         stride = len(self.trie.levels[level].code) + most  # of a user's keys, padding included
         keys = user * stride + self.trie.levels[level].node_of(self.excluded[user, place])
@@ -121,9 +123,7 @@ class Filter:
         hits = past - torch.searchsorted(keys, begin)
         row = torch.repeat_interleave(hits)
         key = keys[torch.arange(len(row), device=row.device) + (past - hits.cumsum(0))[row]]
-        real = real.clone()
-        real[row, key - begin[row]] = False
-        return real
+        scores[row, key - begin[row]] = float("-inf")
 
     def items(self, users: int) -> Tensor:
         """Return bool [users, items]: the allowed ones, spelled out."""

@@ -49,21 +49,21 @@ class Kept:
         shared = torch.full((self.n_items + 2,), 255, dtype=torch.uint8)
         return shared.scatter_reduce(0, self.before.long(), self.trie.shared, "amin")
 
-    def nodes(self, level: int) -> Tensor:
-        """Return bool [nodes]: which of a level have a kept item under them."""
+    def empty(self, level: int) -> Tensor:
+        """Return bool [nodes]: which of a level have no kept item under them."""
         if level not in self._nodes:
             first = self.trie.levels[level].firsts
             before = self.before if first is None else self.before.index_select(0, first)
-            self._nodes[level] = before[1:] > before[:-1]
+            self._nodes[level] = before[1:] == before[:-1]
         return self._nodes[level]
 
-    def under(self, level: int, children: Children, users: Tensor) -> Tensor:
-        """Return bool [rows, width]: which children have one under them; the same for all users."""
-        return children.of(self.nodes(level))
+    def barred(self, level: int, children: Children, users: Tensor) -> Tensor:
+        """Return bool [rows, width]: which children have none under them, whoever asks."""
+        return children.of(self.empty(level))
 
     def holds(self, leaves: Tensor, users: Tensor) -> Tensor:
         """Return bool [rows, m]: which leaves, int64 [rows, m], are kept; the same for all."""
-        return self.nodes(self.trie.depth - 1)[leaves]
+        return ~self.empty(self.trie.depth - 1)[leaves]
 
     def beside(self, leaves: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return of kept leaves, int32 [users, m]: their places among the kept ones, and how many
@@ -98,21 +98,21 @@ class Apart:
         which = torch.tensor([place[id(one)] for one in kept])
         return cls(tuple(masks.values()), which)
 
-    def under(self, level: int, children: Children, users: Tensor) -> Tensor:
-        """Return bool [rows, width]: which children have an item under them for the row's user."""
+    def barred(self, level: int, children: Children, users: Tensor) -> Tensor:
+        """Return bool [rows, width]: which children have nothing for the row's user."""
         table, shift = self._table(level, users)
         return Children(children.begin + shift, children.count).of(table)
 
     def holds(self, leaves: Tensor, users: Tensor) -> Tensor:
         """Return bool [rows, m]: which leaves, int64 [rows, m], each row's user may have."""
         table, shift = self._table(self.masks[0].trie.depth - 1, users)
-        return table[leaves + shift[:, None]]
+        return ~table[leaves + shift[:, None]]
 
     def _table(self, level: int, users: Tensor) -> tuple[Tensor, Tensor]:
         """Return bool [masks * nodes], all masks behind each other, as one look-up costs the least,
         and int64 [users], where in it each user's mask begins."""
         if level not in self._nodes:
-            self._nodes[level] = torch.cat([kept.nodes(level) for kept in self.masks])
+            self._nodes[level] = torch.cat([kept.empty(level) for kept in self.masks])
         table = self._nodes[level]
         return table, self.which[users] * (len(table) // len(self.masks))
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mgrec.data.features import Embeddings
 from mgrec.errors import RecipeError
-from mgrec.ids.children import Children
+from mgrec.ids.children import Children, barrier
 from mgrec.ids.semantic_ids import PAD, SemanticIds
 from mgrec.ids.trie import Trie
 from mgrec.model.decoder import Context, TokenDecoder
@@ -143,7 +143,7 @@ class Generator(nn.Module):
             codes = children.of(self.trie.levels[level].code)
             scores = scores.gather(1, codes.long())
         if not children.alike:
-            scores = scores.masked_fill_(~children.real, float("-inf"))
+            scores = scores + barrier(children.padding)
         if self.shares is not None:
             total = None if self.legal else logits.logsumexp(-1, keepdim=True)
             return children, self.shares.log_prob(level, parents, children, scores, total)

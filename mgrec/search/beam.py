@@ -65,7 +65,7 @@ def search(model: Generator, context: Context, beams: int, allow: Filter | None 
         children, step = model.next_codes(level, hidden, node[row_user, row_slot])
         step = step + score[row_user, row_slot][:, None]
         if allow is not None:
-            step.masked_fill_(~allow.narrow(level, children, row_user), float("-inf"))
+            allow.bar(level, children, row_user, step)
 
         # A finished beam is its own only child; the others compete with all of theirs.
         width, most = score.shape[1], children.width

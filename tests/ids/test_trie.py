@@ -34,7 +34,7 @@ def test_children_are_the_codes_that_follow_a_prefix(world):
         following = {}
         for prefix, node in prefixes.items():
             children = trie.children(level, torch.tensor([node]))
-            nodes, real = children.nodes(len(trie.levels[level].code) - 1), children.real
+            nodes, real = children.nodes(len(trie.levels[level].code) - 1), ~children.padding
             found = children.of(trie.levels[level].code)[real].tolist()
             under = codes[(codes[:, :level] == prefix).all(1)]
             assert found == sorted(set(under[:, level].tolist()))
@@ -177,28 +177,28 @@ def drawn_filter(data, trie, users):
 
 @settings(max_examples=100, deadline=None)
 @given(worlds, st.data())
-def test_narrowing_keeps_the_children_with_allowed_items(world, data):
+def test_what_has_nothing_allowed_under_it_is_barred(world, data):
     _, trie = random_trie(*world)
     allow = drawn_filter(data, trie, users=3)
     users = torch.arange(3)
     parents = torch.zeros(3, dtype=torch.int64)
     for level in range(trie.depth):
         children = trie.children(level, parents)
-        real, nodes = children.real, children.nodes(len(trie.levels[level].code) - 1)
-        before = real.clone()
+        real, nodes = ~children.padding, children.nodes(len(trie.levels[level].code) - 1)
         counts = counted(trie, allow.items(3)[users], level, nodes)
-        narrowed = allow.narrow(level, children, users)
-        assert (narrowed == (real & (counts > 0))).all()
-        assert (real == before).all()
-        row, column = narrowed.nonzero(as_tuple=True)
+        scores = torch.zeros(real.shape)
+        allow.bar(level, children, users, scores)
+        left = real & (scores == 0)
+        assert (left == (real & (counts > 0))).all()
+        row, column = left.nonzero(as_tuple=True)
         users, parents = users[row], nodes[row, column]  # everybody goes on from all that is left
 
 
-def test_narrowing_no_rows_gives_none():
+def test_no_rows_have_nothing_to_bar():
     _, trie = random_trie(0, 40, (4, 4, 4))
     allow = Filter.of(trie, torch.ones(trie.n_items, dtype=torch.bool), torch.tensor([[1, 2]]))
     none = torch.empty(0, dtype=torch.int64)
-    assert allow.narrow(1, trie.children(1, none), none).shape == (0, 0)
+    allow.bar(1, trie.children(1, none), none, torch.empty(0, 0))
 
 
 def test_a_mask_is_counted_once_and_serves_many_filters():
@@ -209,8 +209,8 @@ def test_a_mask_is_counted_once_and_serves_many_filters():
     assert (Filter.of(trie, kept).items(2) == Filter.of(trie, keep).items(2)).all()
     assert (Filter.of(trie, kept, seen).items(2) == Filter.of(trie, keep, seen).items(2)).all()
     assert Filter.of(trie, kept).kept is kept
-    assert kept.nodes(1) is kept.nodes(1)
-    assert kept.nodes(2).sum() == keep.sum()
+    assert kept.empty(1) is kept.empty(1)
+    assert (~kept.empty(2)).sum() == keep.sum()
 
 
 @settings(max_examples=60, deadline=None)

@@ -123,8 +123,8 @@ class ExpertsConfig(Config):
     # too short to train several readers on.
     shared: bool = False
     layers: int = Field(2, ge=1)
-    dropout: float = Field(0.5, ge=0, lt=1)
-    view_dropout: float = Field(0.2, ge=0, lt=1)  # within the net that reads embeddings
+    dropout: float = Field(0.5, ge=0, lt=1)  # of "id", which has a free vector an item
+    content_dropout: float = Field(0.1, ge=0, lt=1)  # of the others, which cannot learn by heart
     whiten: int = Field(0, ge=0)  # axes of variance one that embeddings are read by; 0: as they are
     negatives: int = Field(2048, ge=0)  # items a training step is drawn against; 0 takes all
     epochs: int = Field(60, ge=1)
@@ -179,6 +179,7 @@ class TrainingConfig(Config):
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)
     warmup: int = Field(300, ge=0)  # steps
+    cooldown: float = Field(0, ge=0, le=1)  # the last part, in which the rate falls to 0
     clip: float = Field(1.0, gt=0)
     evaluate_every: int = Field(2, ge=1)  # epochs
     validation_users: int = Field(4000, ge=1)  # a fixed sample, for selection

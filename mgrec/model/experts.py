@@ -137,12 +137,9 @@ class Experts(nn.Module):
     ) -> None:
         super().__init__()
         self.names, self.shared = config.experts.views, config.experts.shared
-        sizes = config.model_copy(
-            update={"dropout": config.experts.dropout, "layers": config.experts.layers}
-        )
         views = {name: _view(name, config, ids, embeddings, tokens) for name in self.names}
         made: dict[str, nn.Module] = {
-            name: Lodger(view, config.dim) if self.shared else Expert(view, sizes)
+            name: Lodger(view, config.dim) if self.shared else Expert(view, _sizes(name, config))
             for name, view in views.items()
         }
         self.of = nn.ModuleDict(made)
@@ -205,6 +202,13 @@ class Experts(nn.Module):
         return total
 
 
+def _sizes(name: str, config: ModelConfig) -> ModelConfig:
+    """Return what an expert's stack is made of."""
+    experts = config.experts
+    dropout = experts.dropout if name == "id" else experts.content_dropout
+    return config.model_copy(update={"dropout": dropout, "layers": experts.layers})
+
+
 def _view(
     name: str,
     config: ModelConfig,
@@ -218,5 +222,5 @@ def _view(
         return NameView(ids.n_items, config.dim)
     if name in embeddings and config.history_embeddings:
         experts: ExpertsConfig = config.experts
-        return VectorView(embeddings[name], experts.whiten, config.dim, experts.view_dropout)
+        return VectorView(embeddings[name], experts.whiten, config.dim, experts.content_dropout)
     return CodeView(ids, name, config.dim, tokens if config.experts.shared else None)

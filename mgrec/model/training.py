@@ -101,14 +101,13 @@ def train(
     Progress
         With the curve, one entry an epoch.
     """
-    loop = _Loop(task, config, seed, evaluate, checkpoint)
+    loop = _Loop(task, config, epochs, seed, evaluate, checkpoint)
     loop.resume()
     say(f"{task.name}: matrices in {stated(loop.dtype, loop.device)}")
     with _threads(config.threads), bar(task.name, epochs, "epochs") as shown:
         shown.advance(loop.at.epoch)
         while not loop.at.finished and loop.at.epoch < epochs:
             loop.epoch(shown)
-            loop.at.finished |= loop.at.epoch >= epochs
             shown.advance()
     loop.finish()
     return loop.at
@@ -132,11 +131,12 @@ class _Loop:
         self,
         task: Task,
         config: TrainingConfig,
+        epochs: int,
         seed: int,
         evaluate: Evaluate | None,
         checkpoint: Checkpoint | None,
     ) -> None:
-        self.task, self.config, self.seed = task, config, seed
+        self.task, self.config, self.epochs, self.seed = task, config, epochs, seed
         self.evaluate, self.checkpoint = evaluate, checkpoint
         self.module = task.module
         self.device = next(self.module.parameters()).device
@@ -183,7 +183,8 @@ class _Loop:
         batches = self.task.batches(at.epoch)
         self.module.train()
         while at.batch < len(batches):
-            at.loss += self.step(batches[at.batch])
+            done = max((at.epoch + at.batch / len(batches)) / self.epochs, self._spent(begun))
+            at.loss += self.step(batches[at.batch], done)
             at.batch += 1
             if self._late(begun):
                 break
@@ -193,7 +194,7 @@ class _Loop:
             if due and at.batch < len(batches):
                 at.seconds, begun = at.seconds + time.monotonic() - begun, time.monotonic()
                 self.save()
-        at.finished = self._late(begun)
+        at.finished = self._late(begun) or at.epoch + 1 >= self.epochs
         done = at.batch / max(len(batches), 1)  # less than 1 where the time ended it
         entry = {"epoch": at.epoch + done, "loss": at.loss / max(at.batch, 1)}
         at.epoch, at.batch, at.loss = at.epoch + 1, 0, 0.0
@@ -205,17 +206,24 @@ class _Loop:
 
     def _late(self, begun: float) -> bool:
         """Whether the time that the recipe gives is over, also in the midst of an epoch."""
-        if self.config.minutes is None:
-            return False
-        return self.at.seconds + time.monotonic() - begun > self.config.minutes * 60
+        return self._spent(begun) > 1
 
-    def step(self, batch: Tensor) -> float:
-        """Take one step of the optimiser; returns the loss."""
-        at = self.at
+    def _spent(self, begun: float) -> float:
+        """Return the part of the recipe's time that is over; 0 where it gives none."""
+        if self.config.minutes is None:
+            return 0.0
+        return (self.at.seconds + time.monotonic() - begun) / (self.config.minutes * 60)
+
+    def step(self, batch: Tensor, done: float) -> float:
+        """Take one step of the optimiser, with a part of the training done; returns the loss."""
+        at, config = self.at, self.config
         at.step += 1
+        rate = config.learning_rate * min(1.0, at.step / max(1, config.warmup))
+        if config.cooldown:
+            rate *= min(1.0, max(0.0, 1 - done) / config.cooldown)
         torch.manual_seed((self.seed * 1_000_003 + at.step) % 2**63)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * min(1.0, at.step / max(1, self.config.warmup))
+            group["lr"] = rate
         enabled = self.dtype != torch.float32
         with torch.autocast(self.device.type, self.dtype, enabled=enabled):
             loss = self.task.loss(batch)

@@ -79,6 +79,37 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not():
     assert not torch.equal(run(0), run(1))
 
 
+class Slope:
+    """A task whose gradient never changes, so that every step is as long as the rate."""
+
+    name = "slope"
+
+    def __init__(self, batches):
+        self.module = torch.nn.Linear(1, 1, bias=False, dtype=torch.float64)
+        self.n, self.seen = batches, []
+
+    def batches(self, epoch):
+        return [torch.zeros(1)] * self.n
+
+    def loss(self, batch):
+        self.seen.append(self.module.weight.item())
+        return self.module.weight.sum()
+
+
+@pytest.mark.parametrize("cooldown", [0.0, 0.25, 1.0])
+def test_the_rate_rises_stays_and_falls_to_nothing_as_asked(cooldown):
+    config = TrainingConfig(
+        warmup=4, cooldown=cooldown, learning_rate=0.1, weight_decay=0, precision="float32"
+    )
+    task = Slope(batches=10)
+    train(task, config, epochs=4, seed=0)
+    steps = -np.diff([*task.seen, task.module.weight.item()])
+    done = np.arange(40) / 40
+    falls = np.minimum(1, (1 - done) / cooldown) if cooldown else 1
+    rises = np.minimum(1, np.arange(1, 41) / 4)
+    assert steps == pytest.approx(0.1 * rises * falls, rel=1e-5)
+
+
 def test_time_that_is_over_ends_an_epoch_and_is_counted_as_the_part_that_it_is():
     torch.manual_seed(0)
     model = tiny_generator(items=40)

@@ -77,8 +77,11 @@ def combine(model: Generator, sample: Cases, recipe: Recipe) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if model.config.repeat:
         learn_repeat(model, sample.history, sample.targets)
-        facts["repeat"] = float(model.repeat)
-        say(f"repeat score: {facts['repeat']:+.2f}")
+        facts["repeat"] = {"generated": float(model.repeat)}
+        if model.experts is not None:
+            theirs = zip(model.experts.names, model.experts.repeat.tolist(), strict=True)
+            facts["repeat"] |= dict(theirs)
+        say("repeat scores: " + ", ".join(f"{n} {b:+.2f}" for n, b in facts["repeat"].items()))
     if model.experts is not None:
         learn_weights(model, sample.history, sample.targets, recipe.search.validation_beams)
         weights = zip(model.experts.names, model.experts.weight.tolist(), strict=True)

@@ -153,6 +153,7 @@ def refit_model(
                 model.experts, name, log, recipe, checkpoints.of(f"final-expert-{name}"), most
             )
         model.experts.weight.copy_(chosen.model.experts.weight)
+        model.experts.repeat.copy_(chosen.model.experts.repeat)
     model.repeat.copy_(chosen.model.repeat)
     facts["training"] = {"seconds": done.seconds, "curve": done.curve, "epochs": epochs}
     return Fitted(model.eval(), facts)

@@ -153,7 +153,7 @@ def test_where_experts_know_content_a_new_item_is_scored_by_it(grown, new):
             torch.testing.assert_close(one, exact[:, item], atol=1e-5, rtol=0)
     items, scores = rank(made, context_, n, n)
     with torch.inference_mode():
-        total = exact + made.experts.combined(context_.views)
+        total = exact + made.experts.combined(context_.views, context_.seen)
     torch.testing.assert_close(scores, total.gather(1, items), atol=5e-5, rtol=1e-5)
     assert (items.sort(1).values == torch.arange(n)).all()
 

@@ -72,7 +72,7 @@ def _scored(model: Generator, item: int, context: Context) -> tuple[Tensor, Tens
         generated = generated + moved_by_repeat(model, context, target)
     if model.experts is None or context.views is None:
         return generated, torch.empty(context.rows, 0)
-    return generated, model.experts.log_probs(context.views)[:, :, item].T
+    return generated, model.experts.log_probs(context.views, context.seen)[:, :, item].T
 
 
 def context_of(

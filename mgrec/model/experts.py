@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Self
 
 import numpy as np
@@ -16,6 +16,7 @@ from mgrec.data.features import Embeddings
 from mgrec.data.sequences import Sequences
 from mgrec.ids.semantic_ids import SemanticIds
 from mgrec.model.histories import CausalStack
+from mgrec.model.repeat import moved, once
 from mgrec.model.views import CodeView, NameView, VectorView
 from mgrec.recipe import ExpertsConfig, ModelConfig
 
@@ -119,7 +120,7 @@ class Experts(nn.Module):
     EnsRec (arXiv 2512.17820) adds the scores of ids and of text; here any view may be one, beside
     the generated score, whose weight is 1. `weight` [experts] is chosen on validation; until then
     it is 0 where they are trained after the generative model, so that nobody ranks by what was not
-    trained, and 1 where they are trained with it.
+    trained, and 1 where they are trained with it. `repeat` [experts] is each one's repeat score.
 
     Parameters
     ----------
@@ -127,6 +128,7 @@ class Experts(nn.Module):
     """
 
     weight: Tensor
+    repeat: Tensor
 
     def __init__(
         self,
@@ -144,6 +146,7 @@ class Experts(nn.Module):
         }
         self.of = nn.ModuleDict(made)
         self.register_buffer("weight", torch.full((len(made),), float(self.shared)))
+        self.register_buffer("repeat", torch.zeros(len(made)))
 
     def __getitem__(self, name: str) -> Expert:
         expert = self.of[name]
@@ -172,10 +175,22 @@ class Experts(nn.Module):
         other = instead or {}
         return torch.stack([self[name].last(other.get(name, items)) for name in self.names], 1)
 
-    def log_probs(self, states: Tensor) -> Tensor:
-        """Return float32 [experts, rows, items] from states [rows, experts, dim]."""
-        each = [self.scorer(name).scores(states[:, at]) for at, name in enumerate(self.names)]
-        return torch.stack(each).log_softmax(-1)
+    def log_probs(self, states: Tensor, seen: Tensor | None = None) -> Tensor:
+        """Return float32 [experts, rows, items].
+
+        Parameters
+        ----------
+        states : [rows, experts, dim]
+        seen : int64 [rows, n], the histories' items, -1 for padding; None leaves out the repeat
+            scores
+        """
+        return torch.stack(list(self._each(states, seen)))
+
+    def _each(self, states: Tensor, seen: Tensor | None) -> Iterator[Tensor]:
+        items = None if seen is None or not self.repeat.any() else once(seen)
+        for at, name in enumerate(self.names):
+            found = self.scorer(name).scores(states[:, at]).log_softmax(-1)
+            yield found if items is None else moved(found, items, self.repeat[at])
 
     def loss(self, start: Tensor, items: Tensor) -> Tensor:
         """Return the mean over the rows of shared experts' summed cross-entropies."""
@@ -193,12 +208,12 @@ class Experts(nn.Module):
         """Return float32 [rows, items]: log-probabilities by the product of those experts."""
         return self.log_probs(states)[self.content].sum(0).log_softmax(-1)
 
-    def combined(self, states: Tensor) -> Tensor:
-        """Return float32 [rows, items]: the weighted sum of the experts' log-probabilities."""
+    def combined(self, states: Tensor, seen: Tensor | None) -> Tensor:
+        """Return float32 [rows, items]: the weighted sum of the experts' `log_probs`."""
         n_items = self.scorer(self.names[0]).n_items
         total = torch.zeros(len(states), n_items, device=states.device)
-        for at, name in enumerate(self.names):
-            total += self.weight[at] * self.scorer(name).scores(states[:, at]).log_softmax(-1)
+        for weight, found in zip(self.weight, self._each(states, seen), strict=True):
+            total += weight * found
         return total
 
 

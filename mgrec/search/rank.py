@@ -42,7 +42,7 @@ def ranked(
     found = search(model, context, beams, fresh)
     dense: Tensor | None = None  # [users, items]
     if model.experts is not None and context.views is not None and model.experts.weight.any():
-        dense = model.experts.combined(context.views)
+        dense = model.experts.combined(context.views, context.seen)
         found = _with_best(model, context, found, dense, beams, fresh)
     if repeats is not None:
         found = _with_seen(found, repeats, allow)

@@ -1,4 +1,4 @@
-"""The repeat score: how much likelier, or less likely, a user takes an item for a second time."""
+"""The repeat score inside the search: what a history's items are worth with it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from torch import Tensor
 from mgrec.data.sequences import Sequences
 from mgrec.model.decoder import Context
 from mgrec.model.generator import Generator
+from mgrec.model.repeat import likeliest, log_normaliser, once, seen_mass
 from mgrec.search.exact import score_items
-
-SPREAD = 5.0  # standard deviation of what is believed of the score before any data
-FAR = 20.0  # it lies nearer to 0 than this
 
 
 @dataclass(frozen=True)
@@ -57,26 +55,14 @@ def generated(model: Generator, context: Context) -> tuple[Tensor, Tensor]:
     return items, scores.masked_fill(items < 0, float("-inf"))
 
 
-def once(items: Tensor) -> Tensor:
-    """int64 [rows, n], -1 for none -> the same with every item once a row, -1 behind."""
-    ordered = items.sort(dim=1, descending=True).values
-    again = torch.zeros_like(ordered, dtype=torch.bool)
-    again[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
-    return ordered.masked_fill(again, -1).sort(dim=1, descending=True).values
-
-
-def log_normaliser(mass: Tensor, repeat: Tensor) -> Tensor:
-    """Return log Z from P(seen), float32 [users]."""
-    return torch.log1p(torch.expm1(repeat) * mass.clamp(max=1))
-
-
 def learn_repeat(
     model: Generator, history: Sequences, targets: NDArray[np.integer], rows: int = 256
 ) -> None:
-    """Set ``model.repeat`` to its likeliest value on cases that the model was not trained on.
+    """Set ``model.repeat``, and that of every expert, to its likeliest value.
 
-    It is one number, so a sample of cases tells it well, and the model need not be trained anew.
-    What is believed before (about 0, give or take 5) keeps it finite where nothing ever returns.
+    They are learnt on cases that the model was not trained on. Each is one number, so a sample of
+    cases tells it well, and nothing need be trained anew. What is believed before (about 0, give or
+    take 5) keeps it finite where nothing ever returns.
 
     Parameters
     ----------
@@ -84,29 +70,21 @@ def learn_repeat(
     targets : int [cases]
     """
     recent = history.last(model.config.history)
-    mass, returned = [], []
+    masses, returned = [], []
     for at in range(0, len(recent), rows):
         part = recent.select(np.arange(at, min(at + rows, len(recent))))
         with torch.inference_mode():
-            items, scores = generated(model, model.context(torch.from_numpy(part.padded())))
-        mass.append(scores.exp().sum(1))
+            context = model.context(torch.from_numpy(part.padded()))
+            items, scores = generated(model, context)
+            each = [scores.exp().sum(1)]
+            if model.experts is not None and context.views is not None:
+                others = model.experts.log_probs(context.views)
+                each += [seen_mass(found, items) for found in others]
+        masses.append(torch.stack(each))
         right = torch.from_numpy(targets[at : at + rows]).long()
         returned.append((items == right[:, None]).any(1))
-    model.repeat.fill_(likeliest(torch.cat(mass).double(), torch.cat(returned)))
-
-
-def likeliest(mass: Tensor, returned: Tensor) -> float:
-    """Return the b that maximises sum(b returned - log Z) - (b / SPREAD)^2 / 2, by bisection.
-
-    Parameters
-    ----------
-    mass : float64 [cases], P(seen) before the score
-    returned : bool [cases], whether the target was a seen item
-    """
-    low, high = -FAR, FAR
-    while high - low > 1e-6:
-        b = (low + high) / 2
-        odds = mass.clamp(max=1) * np.exp(b)
-        slope = (returned.double() - odds / (odds + 1 - mass.clamp(max=1))).sum() - b / SPREAD**2
-        low, high = (b, high) if slope > 0 else (low, b)
-    return (low + high) / 2
+    again = torch.cat(returned)
+    own, *theirs = (likeliest(mass, again) for mass in torch.cat(masses, 1).double())
+    model.repeat.fill_(own)
+    if model.experts is not None:
+        model.experts.repeat.copy_(torch.tensor(theirs))

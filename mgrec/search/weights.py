@@ -12,7 +12,7 @@ from mgrec.model.generator import Generator
 from mgrec.search.beam import beam_search
 from mgrec.search.exact import score_items
 
-GRID = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+GRID = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 8.0)
 ROUNDS = 3  # over all experts
 
 
@@ -52,13 +52,17 @@ def _gains(
     assert model.experts is not None
     context = model.context(torch.from_numpy(history.padded()))
     assert context.views is not None
-    experts = model.experts.log_probs(context.views)  # [experts, cases, items]
+    assert context.seen is not None
+    experts = model.experts.log_probs(context.views, context.seen)  # [experts, cases, items]
     beam, _ = beam_search(model, context, beams)
     best = experts.topk(min(beams, experts.shape[2]), dim=2).indices  # [experts, cases, beams]
     candidates = torch.cat([beam.clamp(min=0), *best], 1).sort(1).values
     repeated = torch.zeros_like(candidates, dtype=torch.bool)
     repeated[:, 1:] = candidates[:, 1:] == candidates[:, :-1]
-    generated = score_items(model, context, candidates).masked_fill(repeated, float("-inf"))
+    generated = score_items(model, context, candidates)
+    if model.config.repeat:  # its normaliser is one for all of a case's candidates
+        generated += model.repeat * (candidates[..., None] == context.seen[:, None]).any(-1)
+    generated = generated.masked_fill(repeated, float("-inf"))
     each = experts.gather(2, candidates.expand(len(experts), -1, -1))
     right = (candidates == targets[:, None]) & ~repeated
     return torch.cat([generated[None], each]).permute(1, 2, 0), right

@@ -258,6 +258,6 @@ def _scores(made: Recommender, cases: Cases) -> NDArray[np.float32]:
         target = torch.from_numpy(cases.targets[rows]).long()[:, None]
         score = score_items(model, context, target)
         if model.experts is not None and context.views is not None:
-            score = score + model.experts.combined(context.views).gather(1, target)
+            score = score + model.experts.combined(context.views, context.seen).gather(1, target)
         found.append(score[:, 0].numpy())
     return np.concatenate(found)

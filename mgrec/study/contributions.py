@@ -28,6 +28,8 @@ def without(model: Generator, parts: list[str]) -> Generator:
     made = copy.deepcopy(model, {**shared, id(model.trie): model.trie})
     if REPEAT in parts:
         made.repeat = torch.zeros_like(model.repeat)
+        if made.experts is not None:
+            made.experts.repeat = torch.zeros_like(made.experts.repeat)
     if made.experts is not None:
         kept = [name not in parts for name in made.experts.names]
         made.experts.weight = made.experts.weight * torch.tensor(kept)

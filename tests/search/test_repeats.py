@@ -8,9 +8,9 @@ from mgrec import Recommender
 from mgrec.data.sequences import Sequences
 from mgrec.data.worlds import make_world
 from mgrec.ids.filters import Filter
+from mgrec.model.repeat import likeliest, once
 from mgrec.search.exact import score_catalogue
 from mgrec.search.rank import rank
-from mgrec.search.repeats import likeliest, once
 from tests.planted import tiny_generator
 
 HISTORIES = torch.tensor([[3, 4, 3, 6], [150, 7, -1, -1], [9, -1, -1, -1]])
@@ -28,6 +28,17 @@ def exact(model, context):
     return score
 
 
+def apart(model, context):
+    """Every expert's distribution with its own repeat score, weighted, spelled out."""
+    total = 0
+    for expert, log_prob in enumerate(model.experts.log_probs(context.views)):
+        raised = log_prob.clone()
+        for row, held in enumerate(HISTORIES):
+            raised[row, held[held >= 0].unique()] += model.experts.repeat[expert]
+        total = total + model.experts.weight[expert] * raised.log_softmax(-1)
+    return total
+
+
 @pytest.mark.parametrize("score", [-9.0, -1.0, 0.0, 4.0])
 @pytest.mark.parametrize("views", [(), ("id", "text")])
 @pytest.mark.parametrize("share", [None, 0.3])
@@ -35,12 +46,15 @@ def test_the_search_ranks_by_it_exactly(score, views, share):
     torch.manual_seed(0)
     model = tiny_generator(repeat=True, experts={"views": views})
     model.repeat.fill_(score)
+    if views:
+        model.experts.repeat.copy_(torch.tensor([score / 2, -2.0]))
+        model.experts.weight.copy_(torch.tensor([0.7, 1.5]))
     with torch.inference_mode():
         context = model.context(HISTORIES)
         wanted = exact(model, context)
         torch.testing.assert_close(wanted.exp().sum(1), torch.ones(3))
         if views:
-            wanted += model.experts.combined(context.views)
+            wanted += apart(model, context)
     keep = torch.ones(200, dtype=torch.bool) if share is None else torch.rand(200) < share
     keep[3] = True
     wanted = wanted.masked_fill(~keep, float("-inf"))

@@ -89,7 +89,7 @@ def test_nothing_that_was_not_found_scores_above_the_bound(family, softmax, view
     exact = score_catalogue(model, context)
     if model.experts is not None:
         with torch.inference_mode():
-            exact = exact + model.experts.combined(context.views)
+            exact = exact + model.experts.combined(context.views, context.seen)
     exact = exact.masked_fill(~allow.items(3), float("-inf"))
     found = ranked(model, context, beams, beams, allow)
     for user in range(3):
@@ -112,7 +112,9 @@ def test_the_bound_holds_for_items_that_only_their_content_scores(beams):
     model.share(added.numpy(), np.ones(200, np.int64), ratio=1000)  # let in with great weight
     context = context_of(model)
     with torch.inference_mode():
-        exact = score_catalogue(model, context) + model.experts.combined(context.views)
+        exact = score_catalogue(model, context) + model.experts.combined(
+            context.views, context.seen
+        )
     found = ranked(model, context, beams, beams)
     for user in range(3):
         certain = int((found.scores[user] >= found.bound[user]).sum())
@@ -148,7 +150,9 @@ def test_experts_and_generator_add_up_over_every_candidate():
     model.experts.weight.copy_(torch.tensor([0.3, 2.0]))
     context = context_of(model)
     with torch.inference_mode():
-        total = score_catalogue(model, context) + model.experts.combined(context.views)
+        total = score_catalogue(model, context) + model.experts.combined(
+            context.views, context.seen
+        )
     items, scores = rank(model, context, 200, 200)
     best = total.sort(1, descending=True)
     torch.testing.assert_close(scores, best.values, atol=5e-5, rtol=1e-5)

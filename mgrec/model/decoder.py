@@ -134,13 +134,16 @@ class TokenDecoder(nn.Module):
             state.cross = [block.cross.keys_values(context.memory) for block in self.layers]
         return state
 
-    def step(self, state: DecodeState, x: Tensor, users: Tensor) -> Tensor:
+    def step(
+        self, state: DecodeState, before: Tensor, users: Tensor, which: Tensor | None = None
+    ) -> Tensor:
         """Decode one more slot.
 
         Parameters
         ----------
-        x : [rows, dim], the start of each context at first, then embeddings of the last tokens
+        before : [n, dim], the start of each context at first, then embeddings of tokens
         users : int64 [rows], ascending: which context each row belongs to
+        which : int64 [rows], which of ``before`` each row goes on from; None: row r from the r-th
 
         Returns
         -------
@@ -148,13 +151,16 @@ class TokenDecoder(nn.Module):
         """
         at = len(state.history)
         if self.places is not None:
-            x = x + self.places[at]
+            before = before + self.places[at]
+        x = before if which is None else before.index_select(0, which)
         bias = None if self.relative is None else self.relative(1, at + 1)[:, 0]  # [heads, at + 1]
         state.history.append([])
         for layer, block in enumerate(self.layers):
-            y = block.norm(x)
-            state.history[at].append(block.attention.key_value(y))
-            queries = block.attention.query(y)
+            y = block.norm(x if layer else before)
+            key_value, queries = block.attention.key_value(y), block.attention.query(y)
+            if layer == 0 and which is not None:  # rows of one token have the same there
+                key_value, queries = (part.index_select(0, which) for part in (key_value, queries))
+            state.history[at].append(key_value)
             x = x + block.attention.out(self._attend(state, layer, queries, bias, block))
             if state.cross:
                 x = self._look(block, state.cross[layer], state.context.mask, x, users)

@@ -114,11 +114,14 @@ class Generator(nn.Module):
         ids, vectors = self.content(items)
         return self.history.positions(ids, vectors)
 
-    def embed_code(self, level: int, nodes: Tensor) -> Tensor:
-        """Return [..., dim]: the token embedding of the trie's nodes of a level."""
+    def embed_codes(self, level: int, nodes: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the embeddings of codes, [n, dim], and which of them each node, int64 [rows], has;
+        None where each has one of its own, as there are fewer nodes than codes."""
+        slot = self.ids.target_slots[level]
         code = self.trie.levels[level].code[nodes].long()
-        embedded: Tensor = self.tokens(code + self.ids.target_slots[level].first)
-        return embedded
+        if len(nodes) < slot.size:
+            return self.tokens(code + slot.first), None
+        return self.tokens.weight[slot.first : slot.first + slot.size], code
 
     def next_codes(self, level: int, hidden: Tensor, parents: Tensor) -> tuple[Children, Tensor]:
         """Score every legal code that may follow a prefix.

@@ -59,9 +59,9 @@ def search(model: Generator, context: Context, beams: int, allow: Filter | None 
     row_user = torch.arange(users, device=device)  # [rows]: the beams still growing
     row_slot = torch.zeros_like(row_user)
     bound = torch.full((users,), float("-inf"), device=device)
-    x = context.start
+    x, which = context.start, None
     for level in range(trie.depth):
-        hidden = model.decoder.step(state, x, row_user)
+        hidden = model.decoder.step(state, x, row_user, which)
         children, step = model.next_codes(level, hidden, node[row_user, row_slot])
         step = step + score[row_user, row_slot][:, None]
         if allow is not None:
@@ -96,7 +96,7 @@ def search(model: Generator, context: Context, beams: int, allow: Filter | None 
             break
         row_user, row_slot = growing.nonzero(as_tuple=True)
         state.follow(parent_row[row_user, row_slot])
-        x = model.embed_code(level, node[row_user, row_slot])
+        x, which = model.embed_codes(level, node[row_user, row_slot])
     return Found(found, score, bound)
 
 

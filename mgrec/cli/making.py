@@ -14,6 +14,7 @@ from mgrec.cli.options import (
     Published,
     Setting,
     TextColumn,
+    Threads,
     printed,
     read,
     set_threads,
@@ -111,7 +112,7 @@ def fit(
     column: Column = [],  # noqa: B006
     text_column: TextColumn = [],  # noqa: B006
     published: Published = None,
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all.")] = 0,
+    threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
     """Train a recommender, measure it, save it, and write its report page."""

@@ -16,6 +16,7 @@ from mgrec.cli.options import (
     Seen,
     Setting,
     TextColumn,
+    Threads,
     printed,
     read,
     set_threads,
@@ -35,7 +36,7 @@ def evaluate(
         bool, typer.Option("--contributions", help="Also without each expert, and each alone.")
     ] = False,
     exclude_seen: Seen = False,
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all.")] = 0,
+    threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
     """Measure a saved recommender on its test cases, with 95% intervals over users."""
@@ -95,7 +96,7 @@ def compare(
     published: Published = None,
     column: Column = [],  # noqa: B006
     text_column: TextColumn = [],  # noqa: B006
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all.")] = 0,
+    threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
     """Put strategies and baselines side by side, on one split and budget, with tests."""
@@ -129,7 +130,7 @@ def cold(
     setting: Setting = [],  # noqa: B006
     column: Column = [],  # noqa: B006
     text_column: TextColumn = [],  # noqa: B006
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all.")] = 0,
+    threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
     """Train without some items, add them, and measure: who finds them, and what others lose."""
@@ -157,7 +158,7 @@ def study(
         str | None,
         typer.Option(help="Column that maps are coloured by; the most telling one else."),
     ] = None,
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all.")] = 0,
+    threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
     """Ask the paper's questions of compared models: what codes follow, whether blocks fit."""

@@ -18,6 +18,7 @@ Data = Annotated[
 ]
 Run = Annotated[Path, typer.Argument(help="Folder that 'mgrec fit' saved.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all.")]
 Setting = Annotated[
     list[str],
     typer.Option("-s", "--set", help="Override a recipe field: -s model.dim=64. Repeatable."),

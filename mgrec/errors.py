@@ -31,3 +31,8 @@ def nearest(word: str, known: list[str]) -> str:
 
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def in_one_line(error: Exception) -> str:
+    """Return an error's text without its line breaks."""
+    return " ".join(str(error).split())

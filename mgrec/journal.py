@@ -34,7 +34,7 @@ from safetensors.numpy import save_file
 
 from mgrec.artifact import read_manifest
 from mgrec.data.features import Codes, Embeddings
-from mgrec.errors import ArtifactError
+from mgrec.errors import ArtifactError, in_one_line
 from mgrec.folders import new_file, standing
 from mgrec.newcomers import Newcomers
 
@@ -138,7 +138,7 @@ def read_step(path: Path, entry: Entry) -> Step:
     except FileNotFoundError:
         raise ArtifactError(f"{file}: missing, though the journal lists it") from None
     except (OSError, SafetensorError, pl.exceptions.PolarsError) as error:
-        raise ArtifactError(f"{file}: corrupt: {' '.join(str(error).split())}") from None
+        raise ArtifactError(f"{file}: corrupt: {in_one_line(error)}") from None
 
 
 def append(path: Path, journal: Journal, step: Step) -> Journal:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mgrec.errors import RecipeError, nearest
+from mgrec.errors import RecipeError, in_one_line, nearest
 
 Source = Literal["auto", "encode", "embeddings", "codes"]
 Learned = Literal["sasrec"]
@@ -282,7 +282,7 @@ class Recipe(Config):
         try:
             values = yaml.safe_load(text) or {}
         except yaml.YAMLError as error:
-            raise RecipeError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
+            raise RecipeError(f"{where}: not YAML: {in_one_line(error)}") from None
         if not isinstance(values, dict):
             raise RecipeError(f"{where}: expected fields and values, found {type(values).__name__}")
         return cls._build({"name": Path(where).stem, **values}, where)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mgrec.errors import RecipeError
+from mgrec.errors import RecipeError, in_one_line
 
 # On a CPU, batches of 16 waste less on padding than larger ones and are as fast a token.
 _CPU_BATCH = 16
@@ -152,7 +152,7 @@ def _hub_commit(name: str, source: str, reads: str) -> str:
 
 def _line(error: Exception) -> str:
     """Return the first sentence of an error, which may be a page long."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = in_one_line(error) or type(error).__name__
     return text if len(text) <= 160 else text[:157] + "..."
 
 

@@ -22,7 +22,7 @@ import polars as pl
 from mgrec.data.lines import Line, lines
 from mgrec.data.literals import record
 from mgrec.data.tables import short
-from mgrec.errors import DataError
+from mgrec.errors import DataError, in_one_line
 
 # A line whose ids are all of other items is not worth parsing, and most lines are: the core has
 # every twentieth item. What is found within a text only costs the parsing.
@@ -127,7 +127,7 @@ def _record(line: Line) -> dict[str, Any]:
 
 def short_reason(error: Exception) -> str:
     """Return why a parser refused, in few words."""
-    text = " ".join(str(error).split())
+    text = in_one_line(error)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

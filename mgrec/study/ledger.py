@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mgrec.errors import ArtifactError, RequestError
+from mgrec.errors import ArtifactError, RequestError, in_one_line
 from mgrec.folders import new_file
 from mgrec.recipe import Recipe
 from mgrec.study.grid import Entry, Point, merged
@@ -100,7 +100,7 @@ def read(folder: Path) -> Ledger | None:
             tuple(found["baselines"]),
         )
     except (ValueError, KeyError, TypeError, ValidationError) as error:
-        words = " ".join(str(error).split())
+        words = in_one_line(error)
         raise ArtifactError(f"{file}: corrupt, or of another mgrec: {words}") from None
 
 

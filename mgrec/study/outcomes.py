@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mgrec.data.splits import Cases
-from mgrec.errors import ArtifactError, RequestError
+from mgrec.errors import ArtifactError, RequestError, in_one_line
 from mgrec.folders import new_file
 from mgrec.recipe import Recipe
 
@@ -112,8 +112,7 @@ def load(folder: Path, identity: Mapping[str, Any], cases: Cases) -> Outcome | N
             found["notes"],
         )
     except (ValueError, KeyError, TypeError, OSError, pl.exceptions.PolarsError) as error:
-        words = " ".join(str(error).split())
-        raise ArtifactError(f"{file}: corrupt ({words}): delete its folder") from None
+        raise ArtifactError(f"{file}: corrupt ({in_one_line(error)}): delete its folder") from None
 
 
 def measured(folder: Path) -> bool:
@@ -134,8 +133,7 @@ def cases_of(folder: Path) -> pl.DataFrame:
     try:
         return pl.read_parquet(file)
     except (OSError, pl.exceptions.PolarsError) as error:
-        words = " ".join(str(error).split())
-        raise ArtifactError(f"{file}: corrupt ({words}): delete its folder") from None
+        raise ArtifactError(f"{file}: corrupt ({in_one_line(error)}): delete its folder") from None
 
 
 def check_same(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from mgrec.errors import ArtifactError, in_one_line
 from mgrec.folders import new_file
 from mgrec.model.checkpoint import Checkpoint, owner
 from mgrec.model.sasrec import Trained, fit_sasrec
@@ -82,6 +83,8 @@ class Tuning:
         ------
         RequestError
             If a trial's file is of another budget or other data.
+        ArtifactError
+            If it cannot be read.
         """
         for trial in TRIALS:
             file = self.folder / f"{trial.name}.json"
@@ -91,9 +94,14 @@ class Tuning:
                 kept = {"identity": self.settings(0), SELECT: found.progress.best}
                 with new_file(file) as draft:
                     draft.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
-            known = json.loads(file.read_bytes())
-            check_same(file, known["identity"], self.settings(0))
-            yield Trial(trial.dropout, trial.rate, known[SELECT])
+            try:
+                known = json.loads(file.read_bytes())
+                identity, score = known["identity"], float(known[SELECT])
+            except (ValueError, KeyError, TypeError) as error:
+                why = in_one_line(error)
+                raise ArtifactError(f"{file}: corrupt ({why}): delete it") from None
+            check_same(file, identity, self.settings(0))
+            yield Trial(trial.dropout, trial.rate, score)
 
     def best(self) -> Trial:
         """Return the trial that scores highest on validation, the first of equals."""

@@ -14,16 +14,19 @@ from mgrec.errors import ArtifactError, RequestError
 from mgrec.measure.intervals import Interval, holm
 from mgrec.measure.metrics import metric
 from mgrec.model.training import _Loop
+from mgrec.recipe import Recipe
 from mgrec.study.compare import compare
 from mgrec.study.comparison import standing
 from mgrec.study.comparison_page import page
 from mgrec.study.grid import entries, reference
+from mgrec.study.ground import Ground
 from mgrec.study.markdown import markdown
 from mgrec.study.members import Member
 from mgrec.study.outcomes import Cost, Outcome
 from mgrec.study.parts import Section
 from mgrec.study.publishing import document
 from mgrec.study.report import render
+from mgrec.study.tuning import TRIALS, Tuning
 from tests.conftest import TINY
 from tests.study.test_report import Page
 
@@ -83,15 +86,15 @@ def test_a_killed_grid_has_a_report_and_resumes_from_its_checkpoint(data, tmp_pa
     whole = put(data, tmp_path / "whole", **options)
     step, steps = _Loop.step, []
 
-    def until_killed(loop, batch):
+    def until_killed(loop, *batch):
         if loop.task.name == "SASRec" and loop.at.epoch == 1:
             loop.save()
             raise KeyboardInterrupt
-        return step(loop, batch)
+        return step(loop, *batch)
 
-    def counted(loop, batch):
+    def counted(loop, *batch):
         steps.append(loop.at.epoch)
-        return step(loop, batch)
+        return step(loop, *batch)
 
     monkeypatch.setattr(_Loop, "step", until_killed)
     with pytest.raises(KeyboardInterrupt):
@@ -302,6 +305,15 @@ def test_a_damaged_outcome_is_named(data, tmp_path):
     (tmp_path / "runs" / "popularity" / "outcome.json").write_text("{")
     with pytest.raises(ArtifactError, match=r"popularity/outcome.json: corrupt"):
         put(data, tmp_path, ("text",), baselines=("popularity",))
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", "{}", '{"identity": {}, "NDCG@10": "good"}'])
+def test_a_damaged_trial_is_named(data, tmp_path, damage):
+    recipe = Recipe.named("late++").override(FAST)
+    tuning = Tuning(tmp_path, Ground.of(data, recipe.split), recipe)
+    (tmp_path / f"{TRIALS[0].name}.json").write_text(damage)
+    with pytest.raises(ArtifactError, match=r"dropout-.*json: corrupt \(.*delete it"):
+        tuning.best()
 
 
 def test_the_command_prints_the_table_and_writes_the_report(world, tmp_path, monkeypatch, capsys):

@@ -24,7 +24,11 @@ SMALL = [
     "training.warmup=20",
     "training.evaluate_every=4",
 ]
-EXPERTS = ("model.experts.views=[text,image]", "model.experts.shared=true")
+EXPERTS = (
+    "model.experts.views=[text,image]",
+    "model.experts.shared=true",
+    "model.experts.content_dropout=0.2",
+)
 
 
 @pytest.fixture(scope="module")

@@ -66,6 +66,7 @@ def fit_expert(
         task,
         settings,
         epochs=epochs,
+        planned=config.epochs,
         seed=recipe.seed + 2 + experts.names.index(name),  # each its own noise
         evaluate=None if sample is None else evaluate,
         checkpoint=checkpoint,
@@ -73,7 +74,7 @@ def fit_expert(
 
 
 def combine(model: Generator, sample: Cases, recipe: Recipe) -> dict[str, Any]:
-    """Choose on validation how much each expert counts, and the repeat score."""
+    """Choose on validation how much each expert counts, and the repeat scores."""
     facts: dict[str, Any] = {}
     if model.config.repeat:
         learn_repeat(model, sample.history, sample.targets)

@@ -143,6 +143,7 @@ def refit_model(
         NextItem(model, log, recipe.training, recipe.seed, alignment),
         untimed(recipe),
         epochs=epochs,
+        planned=recipe.training.epochs,
         seed=recipe.seed + 1,
         checkpoint=checkpoints.of("final-training"),
     )

@@ -179,7 +179,9 @@ class TrainingConfig(Config):
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)
     warmup: int = Field(300, ge=0)  # steps
-    cooldown: float = Field(0, ge=0, le=1)  # the last part, in which the rate falls to 0
+    # The last part of every training of the recipe (alignment's and experts' too), in which the
+    # rate falls to 0; patience does not end one before.
+    cooldown: float = Field(0, ge=0, le=1)
     clip: float = Field(1.0, gt=0)
     evaluate_every: int = Field(2, ge=1)  # epochs
     validation_users: int = Field(4000, ge=1)  # a fixed sample, for selection

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -40,6 +41,14 @@ def test_an_error_is_raised_and_threads_stay_as_they_were():
         with pytest.raises(ZeroDivisionError):
             on_cores(lambda part: 1 // part, [3, 2, 1, 0])
         assert torch.get_num_threads() == 2
+
+
+def test_many_may_rank_with_one_model_at_once():
+    model, histories = tiny_generator(experts={"views": ["id", "text"]}), walks(200, users=8)
+    wanted = top(model, histories, 5, 20, SearchConfig())[0]
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(top, model, histories, 5, 20, SearchConfig()) for _ in range(40)]
+        assert all((one.result()[0] == wanted).all() for one in asked)
 
 
 def test_ranking_does_not_depend_on_the_cores():

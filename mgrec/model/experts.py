@@ -43,14 +43,15 @@ class Scorer(nn.Module):
 
     def catalogue(self) -> Tensor:
         """Return [items, dim]: every item as it is predicted; kept between calls when in use."""
-        if self._catalogue is None:
+        kept = self._catalogue  # one look: another thread may forget it meanwhile
+        if kept is None:
             everything = torch.arange(self.n_items, device=next(self.parameters()).device)
             if self.training:
                 found: Tensor = self.view(everything)
                 return found
             with torch.inference_mode(False), torch.no_grad():
-                self._catalogue = self.view(everything)
-        return self._catalogue
+                kept = self._catalogue = self.view(everything)
+        return kept
 
     def train(self, mode: bool = True) -> Self:
         """Switch between training and use; what was kept of the catalogue is forgotten."""

@@ -23,7 +23,8 @@ def once(items: Tensor) -> Tensor:
 
 def log_normaliser(mass: Tensor, repeat: Tensor) -> Tensor:
     """Return log Z from P(seen), float32 [users]."""
-    return torch.log1p(torch.expm1(repeat) * mass.clamp(max=1))
+    mass = mass.clamp(max=1)
+    return torch.logaddexp(torch.log1p(-mass), mass.log() + repeat)
 
 
 def moved(log_probs: Tensor, seen: Tensor, repeat: Tensor) -> Tensor:

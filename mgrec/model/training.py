@@ -82,6 +82,7 @@ def train(
     seed: int,
     evaluate: Evaluate | None = None,
     checkpoint: Checkpoint | None = None,
+    planned: int | None = None,
 ) -> Progress:
     """Train a task's module in place and leave it with its best weights.
 
@@ -92,6 +93,7 @@ def train(
     Parameters
     ----------
     epochs : the most epochs
+    planned : epochs that the learning rate's course is made for, if it is not to be these
     evaluate : returns metrics of the module as it is; NDCG@10 selects the weights that are kept.
         None trains all epochs and keeps the last weights.
     checkpoint : where to resume from and to save to
@@ -101,7 +103,7 @@ def train(
     Progress
         With the curve, one entry an epoch.
     """
-    loop = _Loop(task, config, epochs, seed, evaluate, checkpoint)
+    loop = _Loop(task, config, epochs, planned or epochs, seed, evaluate, checkpoint)
     loop.resume()
     say(f"{task.name}: matrices in {stated(loop.dtype, loop.device)}")
     with _threads(config.threads), bar(task.name, epochs, "epochs") as shown:
@@ -132,11 +134,13 @@ class _Loop:
         task: Task,
         config: TrainingConfig,
         epochs: int,
+        planned: int,
         seed: int,
         evaluate: Evaluate | None,
         checkpoint: Checkpoint | None,
     ) -> None:
-        self.task, self.config, self.epochs, self.seed = task, config, epochs, seed
+        self.task, self.config, self.seed = task, config, seed
+        self.epochs, self.planned = epochs, planned
         self.evaluate, self.checkpoint = evaluate, checkpoint
         self.module = task.module
         self.device = next(self.module.parameters()).device
@@ -183,7 +187,7 @@ class _Loop:
         batches = self.task.batches(at.epoch)
         self.module.train()
         while at.batch < len(batches):
-            done = max((at.epoch + at.batch / len(batches)) / self.epochs, self._spent(begun))
+            done = max((at.epoch + at.batch / len(batches)) / self.planned, self._spent(begun))
             at.loss += self.step(batches[at.batch], done)
             at.batch += 1
             if self._late(begun):
@@ -247,7 +251,10 @@ class _Loop:
             self.best = {k: v.clone() for k, v in self.module.state_dict().items()}
         else:
             at.stale += 1
-            at.finished |= at.stale >= self.config.patience
+            cooling = at.epoch / self.planned >= 1 - self.config.cooldown
+            at.finished |= at.stale >= self.config.patience and (
+                cooling or not self.config.cooldown
+            )
         say(
             f"{self.task.name}: epoch {at.epoch}, loss {entry['loss']:.3f}, "
             f"validation {SELECT} {found:.4f}{' (best)' if at.stale == 0 else ''}, "

@@ -19,6 +19,7 @@ from mgrec.recipe import SearchConfig
 from mgrec.search.rank import ranked
 
 CELL = 64  # bytes a cell [beams, codes of the widest level] takes: scores, nodes, what is allowed
+FEW = 8  # histories that are not worth a core of their own
 CACHE = 1 << 21  # bytes of a decoder's widest layer that a processor's caches hold
 
 Allow = Callable[[NDArray[np.int64]], Filter | None]  # rows of the histories -> their filter
@@ -81,12 +82,22 @@ def _bytes_each(model: Generator, beams: int) -> int:
 
 
 def batches(histories: Sequences, longest: int, plan: Plan) -> list[NDArray[np.int64]]:
-    """Cut the rows of the histories, each once, into batches of like length."""
+    """Cut the rows of the histories into batches of like length.
+
+    Parameters
+    ----------
+    longest : items of a history that are read
+
+    Returns
+    -------
+    list of int64 [at most plan.users]
+        Every row once; as many batches for one core as for another, unless there are few rows.
+    """
     order = np.argsort(np.minimum(histories.lengths, longest), kind="stable")
-    count = math.ceil(len(order) / plan.users)
-    if count > 1:  # a whole number for every core
+    count = max(math.ceil(len(order) / plan.users), min(plan.cores, len(order) // FEW))
+    if count > 1:
         count = min(len(order), math.ceil(count / plan.cores) * plan.cores)
-    return np.array_split(order, count) if count else []
+    return np.array_split(order, count) if len(order) else []
 
 
 def recent(model: Generator, histories: Sequences, rows: NDArray[np.int64]) -> Tensor:
@@ -132,7 +143,8 @@ def bounded_top(
     bound = np.full(len(histories), -np.inf, np.float32)
     coarse = config.precision == "bfloat16"
     device = model.token_table.device.type
-    model.eval()
+    if model.training:  # else what experts keep of the catalogue would be forgotten every time
+        model.eval()
 
     def rank(rows: NDArray[np.int64]) -> None:
         with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=coarse):

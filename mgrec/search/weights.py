@@ -22,7 +22,7 @@ def learn_weights(
     """Set ``model.experts.weight`` to the grid's best by NDCG@10, one expert after the other.
 
     The generated score keeps weight 1, since only ratios matter to a ranking. Candidates are the
-    beam's items and every expert's best, as many each.
+    beam's items, every expert's best, as many each, and the history's.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def _gains(
     experts = model.experts.log_probs(context.views, context.seen)  # [experts, cases, items]
     beam, _ = beam_search(model, context, beams)
     best = experts.topk(min(beams, experts.shape[2]), dim=2).indices  # [experts, cases, beams]
-    candidates = torch.cat([beam.clamp(min=0), *best], 1).sort(1).values
+    candidates = torch.cat([beam, context.seen, *best], 1).clamp(min=0).sort(1).values
     repeated = torch.zeros_like(candidates, dtype=torch.bool)
     repeated[:, 1:] = candidates[:, 1:] == candidates[:, :-1]
     generated = score_items(model, context, candidates)

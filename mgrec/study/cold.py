@@ -23,6 +23,7 @@ from mgrec.progress import say
 from mgrec.recipe import Recipe
 from mgrec.recommender import Recommender
 from mgrec.search.exact import score_items
+from mgrec.search.repeats import moved_by_repeat
 from mgrec.study.baselines import ItemKNN
 from mgrec.study.outcomes import check_same
 
@@ -257,6 +258,8 @@ def _scores(made: Recommender, cases: Cases) -> NDArray[np.float32]:
         context = model.context(torch.from_numpy(history.select(rows).padded()))
         target = torch.from_numpy(cases.targets[rows]).long()[:, None]
         score = score_items(model, context, target)
+        if model.config.repeat:
+            score = score + moved_by_repeat(model, context, target[:, 0])[:, None]
         if model.experts is not None and context.views is not None:
             score = score + model.experts.combined(context.views, context.seen).gather(1, target)
         found.append(score[:, 0].numpy())

@@ -110,6 +110,23 @@ def test_the_rate_rises_stays_and_falls_to_nothing_as_asked(cooldown):
     assert steps == pytest.approx(0.1 * rises * falls, rel=1e-5)
 
 
+def test_a_shorter_training_keeps_the_course_of_the_one_that_was_planned():
+    config = TrainingConfig(
+        warmup=0, cooldown=0.5, learning_rate=0.1, weight_decay=0, precision="float32"
+    )
+    task = Slope(batches=10)
+    train(task, config, epochs=3, planned=4, seed=0)
+    steps = -np.diff([*task.seen, task.module.weight.item()])
+    assert steps == pytest.approx(0.1 * np.minimum(1, (1 - np.arange(30) / 40) / 0.5), rel=1e-5)
+
+
+@pytest.mark.parametrize(("cooldown", "last"), [(0.0, 2), (0.5, 4), (1.0, 2)])
+def test_patience_waits_for_the_cooldown(cooldown, last):
+    config = TrainingConfig(cooldown=cooldown, patience=1, evaluate_every=1, precision="float32")
+    done = train(Slope(batches=2), config, epochs=8, seed=0, evaluate=lambda: {"NDCG@10": 0.5})
+    assert done.epoch == last
+
+
 def test_time_that_is_over_ends_an_epoch_and_is_counted_as_the_part_that_it_is():
     torch.manual_seed(0)
     model = tiny_generator(items=40)
@@ -150,7 +167,12 @@ RUN = textwrap.dedent("""
     torch.set_num_threads(1)
     folder, slow = Path(sys.argv[1]), float(sys.argv[2])
     config = TrainingConfig(
-        targets=64, warmup=5, checkpoint_seconds=0, evaluate_every=1, precision="float32"
+        targets=64,
+        warmup=5,
+        cooldown=0.5,
+        checkpoint_seconds=0,
+        evaluate_every=1,
+        precision="float32",
     )
     torch.manual_seed(0)
     model = tiny_generator(items=40)

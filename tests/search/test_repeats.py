@@ -8,9 +8,10 @@ from mgrec import Recommender
 from mgrec.data.sequences import Sequences
 from mgrec.data.worlds import make_world
 from mgrec.ids.filters import Filter
-from mgrec.model.repeat import likeliest, once
+from mgrec.model.repeat import likeliest, log_normaliser, once
 from mgrec.search.exact import score_catalogue
 from mgrec.search.rank import rank
+from mgrec.search.repeats import learn_repeat
 from tests.planted import tiny_generator
 
 HISTORIES = torch.tensor([[3, 4, 3, 6], [150, 7, -1, -1], [9, -1, -1, -1]])
@@ -70,6 +71,27 @@ def test_the_search_ranks_by_it_exactly(score, views, share):
 def test_an_item_counts_once_however_often_it_was_taken():
     rows = torch.tensor([[5, 2, 5, 5], [1, -1, -1, -1]])
     assert once(rows).tolist() == [[5, 2, -1, -1], [1, -1, -1, -1]]
+
+
+@pytest.mark.parametrize("score", [-19.0, -9.0, 3.0])
+def test_the_normaliser_keeps_its_digits_where_nearly_all_is_seen(score):
+    for mass in (0.0, 0.3, 1 - 1e-6, 1.0):
+        exactly = np.log(1 - np.float64(np.float32(mass)) * (1 - np.exp(score)))
+        found = log_normaliser(torch.tensor([mass]), torch.tensor(score))
+        assert found.item() == pytest.approx(exactly, abs=1e-5)
+
+
+def test_every_distribution_learns_a_score_of_its_own():
+    torch.manual_seed(0)
+    model = tiny_generator(repeat=True, experts={"views": ("id", "text")})
+    log = Sequences.of([np.random.default_rng(user).permutation(200)[:6] for user in range(40)])
+    again = np.array([row[2] for row in log])  # everybody takes an item again
+    learn_repeat(model, log, again)
+    alone = [float(model.repeat), *model.experts.repeat.tolist()]
+    assert min(alone) > 3
+    assert len(set(alone)) == 3
+    learn_repeat(model, log, np.full(40, 199))
+    assert max(float(model.repeat), *model.experts.repeat.tolist()) < 3
 
 
 @pytest.mark.parametrize("b", [-3.0, 0.0, 2.0])

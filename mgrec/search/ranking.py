@@ -19,7 +19,6 @@ from mgrec.recipe import SearchConfig
 from mgrec.search.rank import ranked
 
 CELL = 64  # bytes a cell [beams, codes of the widest level] takes: scores, nodes, what is allowed
-FEW = 8  # histories that are not worth a core of their own
 CACHE = 1 << 21  # bytes of a decoder's widest layer that a processor's caches hold
 
 Allow = Callable[[NDArray[np.int64]], Filter | None]  # rows of the histories -> their filter
@@ -91,10 +90,11 @@ def batches(histories: Sequences, longest: int, plan: Plan) -> list[NDArray[np.i
     Returns
     -------
     list of int64 [at most plan.users]
-        Every row once; as many batches for one core as for another, unless there are few rows.
+        Every row once; as many batches for one core as for another, unless one batch holds all:
+        threads that begin anew with every call would cost more than they save.
     """
     order = np.argsort(np.minimum(histories.lengths, longest), kind="stable")
-    count = max(math.ceil(len(order) / plan.users), min(plan.cores, len(order) // FEW))
+    count = math.ceil(len(order) / plan.users)
     if count > 1:
         count = min(len(order), math.ceil(count / plan.cores) * plan.cores)
     return np.array_split(order, count) if len(order) else []

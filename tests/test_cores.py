@@ -45,6 +45,7 @@ def test_an_error_is_raised_and_threads_stay_as_they_were():
 
 def test_many_may_rank_with_one_model_at_once():
     model, histories = tiny_generator(experts={"views": ["id", "text"]}), walks(200, users=8)
+    model.experts.weight.fill_(1.0)  # else nobody asks them
     wanted = top(model, histories, 5, 20, SearchConfig())[0]
     with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(top, model, histories, 5, 20, SearchConfig()) for _ in range(40)]
@@ -53,6 +54,7 @@ def test_many_may_rank_with_one_model_at_once():
 
 def test_ranking_does_not_depend_on_the_cores():
     model, histories = tiny_generator(experts={"views": ["id", "text"]}), walks(200, users=30)
+    model.experts.weight.fill_(1.0)
     config = SearchConfig(memory=16)
     found = []
     for wanted in (1, 2):

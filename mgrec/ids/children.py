@@ -55,7 +55,7 @@ class Children:
         found = table.unfold(0, self.width, 1).index_select(0, self.begin.clamp(max=last))
         late = (self.begin > last).nonzero()[:, 0]
         if len(late):
-            at_end = Children(self.begin[late], self.count[late].clamp(max=self.width))
+            at_end = Children(self.begin[late], self.count[late])
             rows = table[at_end.nodes(len(table) - 1)]
             found[late, : rows.shape[1]] = rows
         return found

@@ -198,7 +198,9 @@ def test_no_rows_have_nothing_to_bar():
     _, trie = random_trie(0, 40, (4, 4, 4))
     allow = Filter.of(trie, torch.ones(trie.n_items, dtype=torch.bool), torch.tensor([[1, 2]]))
     none = torch.empty(0, dtype=torch.int64)
-    allow.bar(1, trie.children(1, none), none, torch.empty(0, 0))
+    children, scores = trie.children(1, none), torch.empty(0, 0)
+    allow.bar(1, children, none, scores)
+    assert children.of(trie.levels[1].code).shape == scores.shape == (0, 0)
 
 
 def test_a_mask_is_counted_once_and_serves_many_filters():

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from mgrec.choice import best_epoch, sampled, scored, untimed
+from mgrec.data.features import Embeddings
 from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Cases, Split
 from mgrec.measure.metrics import ranks_of
 from mgrec.model.checkpoint import Checkpoint
-from mgrec.model.experts import Experts
+from mgrec.model.experts import Expert, Experts
 from mgrec.model.generator import Generator
+from mgrec.model.likeness import likeness
+from mgrec.model.neighbours import Neighbours
 from mgrec.model.next_name import NextName
 from mgrec.model.training import Progress, train
+from mgrec.model.transitions import transitions
 from mgrec.progress import say
-from mgrec.recipe import Recipe
+from mgrec.recipe import Recipe, shown_in
 from mgrec.search.repeats import learn_repeat
 from mgrec.search.weights import learn_weights
 
@@ -23,13 +30,17 @@ from mgrec.search.weights import learn_weights
 def fit_experts(
     experts: Experts,
     parts: Split,
+    vectors: Mapping[str, Embeddings],  # by modality
     recipe: Recipe,
     checkpoint: Callable[[str], Checkpoint | None],  # of a named stage
 ) -> dict[str, Any]:
-    """Train every expert by itself, each to its own best epoch on validation."""
-    facts = {}
+    """Train every expert by itself, each to its own best epoch on validation, or fill its table."""
+    facts: dict[str, Any] = {}
     sample = sampled(parts.validation, recipe) if len(parts.validation) else None
     for name in experts.names:
+        if isinstance(table := experts[name], Neighbours):
+            facts[name] = fill(table, name, parts.train, vectors, recipe, sample)
+            continue
         done = fit_expert(
             experts,
             name,
@@ -43,6 +54,32 @@ def fit_experts(
     return facts
 
 
+def fill(
+    expert: Neighbours,
+    name: str,
+    log: Sequences,
+    vectors: Mapping[str, Embeddings],
+    recipe: Recipe,
+    sample: Cases | None = None,
+) -> dict[str, Any]:
+    """Make an expert's table; with a sample of cases, calibrate it on them."""
+    begun, config = time.monotonic(), recipe.model.experts.neighbours
+    say(f"expert {name}: a table of at most {min(config.items, expert.n_items):,} items")
+    if (modality := shown_in(name)) is None:
+        table = transitions(
+            log, expert.n_items, items=config.items, most=config.most, ridge=config.ridge
+        )
+    else:
+        counts = np.bincount(log.items, minlength=expert.n_items)
+        table = likeness(vectors[modality], counts, items=config.items, most=config.most)
+    expert.fill(table)
+    if sample is not None:
+        expert.calibrate(sample.history, sample.targets)
+    seconds = time.monotonic() - begun
+    say(f"expert {name}: {seconds:.1f} s, scale {expert.scale:.2g}, floor {expert.floor:.0e}")
+    return {"seconds": seconds}
+
+
 def fit_expert(
     experts: Experts,
     name: str,
@@ -54,6 +91,7 @@ def fit_expert(
 ) -> Progress:
     """Train one expert; with a sample of cases, keep its best epoch on them."""
     expert, config = experts[name], recipe.model.experts
+    assert isinstance(expert, Expert)
     settings = untimed(recipe).model_copy(update={"learning_rate": config.learning_rate})
     label = f"expert {name}"
     task = NextName(expert, log, settings, recipe.seed, negatives=config.negatives, name=label)

@@ -15,12 +15,13 @@ from mgrec.catalogue import Catalogue
 from mgrec.choice import best_epoch, sampled, scored, untimed
 from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Cases, Split
-from mgrec.ensemble import combine, fit_expert, fit_experts
+from mgrec.ensemble import combine, fill, fit_expert, fit_experts
 from mgrec.errors import RecipeError
 from mgrec.measure.metrics import ranks_of
 from mgrec.model.alignment import Alignment
 from mgrec.model.checkpoint import Checkpoint, owner
 from mgrec.model.generator import Generator
+from mgrec.model.neighbours import Neighbours
 from mgrec.model.next_item import NextItem
 from mgrec.model.training import Evaluate, train
 from mgrec.progress import say
@@ -119,7 +120,9 @@ def fit_model(
     )
     facts["training"] = {"seconds": done.seconds, "curve": done.curve, "epochs": best_epoch(done)}
     if model.experts is not None and not model.experts.shared:
-        facts["experts"] = fit_experts(model.experts, parts, recipe, checkpoints.of)
+        facts["experts"] = fit_experts(
+            model.experts, parts, catalogue.vectors, recipe, checkpoints.of
+        )
     if len(parts.validation):
         facts |= combine(model.eval(), sampled(parts.validation, recipe), recipe)
     elif model.experts is not None:
@@ -149,6 +152,12 @@ def refit_model(
     )
     if model.experts is not None and chosen.model.experts is not None:
         for name in () if model.experts.shared else model.experts.names:
+            ours, theirs = model.experts[name], chosen.model.experts[name]
+            if isinstance(ours, Neighbours) and isinstance(theirs, Neighbours):
+                fill(ours, name, log, catalogue.vectors, recipe)
+                ours.scale.copy_(theirs.scale)
+                ours.floor.copy_(theirs.floor)
+                continue
             most = chosen.facts["experts"][name]["epochs"]
             fit_expert(
                 model.experts, name, log, recipe, checkpoints.of(f"final-expert-{name}"), most

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
 
 import numpy as np
 import polars as pl
@@ -17,7 +18,10 @@ from mgrec.errors import DataError
 from mgrec.ids.semantic_ids import extend
 from mgrec.ids.trie import Trie
 from mgrec.model.generator import Generator
+from mgrec.model.likeness import joined
+from mgrec.model.neighbours import Table
 from mgrec.newcomers import Newcomers
+from mgrec.recipe import is_table, shown_in
 
 NEIGHBOURS = 10  # whose names an item without a past is given the mean of
 NAMES = "experts.of.id.view.embedding.weight"  # of a model's state: a free vector an item
@@ -94,6 +98,8 @@ def model_over(
     state = model.state_dict()
     if NAMES in state:
         state[NAMES] = _names(state[NAMES], catalogue)
+    for view in filter(is_table, model.config.experts.views):
+        state |= _table(state, f"experts.of.{view}.", shown_in(view), catalogue)
     with torch.device("meta"):
         made = Generator(model.config, catalogue.ids, catalogue.vectors, trie)
     made.load_state_dict(state, assign=True)
@@ -123,6 +129,19 @@ def _names(known: Tensor, catalogue: Catalogue) -> Tensor:
         for some in view[len(known) :].split(1024)
     ]
     return torch.cat([known, *parts])
+
+
+def _table(
+    state: Mapping[str, Tensor], prefix: str, modality: str | None, catalogue: Catalogue
+) -> dict[str, Tensor]:
+    """Return an expert's table with the new items: at their places, or leading nowhere where only
+    the log could tell."""
+    table = Table(*(state[prefix + field.name] for field in fields(Table)))
+    if modality is None:
+        table = table.widened(catalogue.n_items)
+    else:
+        table = joined(table, catalogue.vectors[modality])
+    return {prefix + name: part for name, part in vars(table).items()}
 
 
 def _padded(mask: NDArray[np.bool_] | None, n: int) -> NDArray[np.bool_]:

@@ -112,13 +112,34 @@ class IdsConfig(Config):
         return self
 
 
+def shown_in(view: str) -> str | None:
+    """Return the modality that an expert's view shows; None where it is made of the log alone."""
+    return None if view in ("id", "linear") else view.removeprefix("knn-")
+
+
+def is_table(view: str) -> bool:
+    """Whether a view's expert is a table of neighbours, which nothing trains."""
+    return view == "linear" or view.startswith("knn-")
+
+
+class NeighboursConfig(Config):
+    """The experts by tables: "linear" and "knn-..."."""
+
+    # The most taken ones, which lead to others; "linear" takes three matrices of as many rows and
+    # columns in float32 to make, 5 GB at 20,000.
+    items: int = Field(20_000, ge=1)
+    most: int = Field(128, ge=1)  # neighbours kept of each
+    ridge: float = Field(100, gt=0)  # of "linear": an item taken as often is believed half
+
+
 class ExpertsConfig(Config):
     """Recommenders of one view of the items each, whose scores are added to the generated one's.
 
     Each reads histories for itself, is trained for itself, and scores the whole catalogue.
     """
 
-    views: tuple[str, ...] = ()  # "id" or a modality's name
+    # "id" and a modality's name are trained; "linear" and "knn-" with a modality's name are tables.
+    views: tuple[str, ...] = ()
     # Instead, they predict from the generative model's own state and are trained with it: for logs
     # too short to train several readers on.
     shared: bool = False
@@ -129,6 +150,14 @@ class ExpertsConfig(Config):
     negatives: int = Field(2048, ge=0)  # items a training step is drawn against; 0 takes all
     epochs: int = Field(60, ge=1)
     learning_rate: float = Field(2e-3, gt=0)
+    neighbours: NeighboursConfig = NeighboursConfig()
+
+    @model_validator(mode="after")
+    def _readers(self) -> ExpertsConfig:
+        for view in self.views:
+            if self.shared and is_table(view):
+                raise ValueError(f"views: '{view}' reads for itself, so not where all are shared")
+        return self
 
 
 class ModelConfig(Config):
@@ -239,7 +268,7 @@ class Recipe(Config):
             "content.shuffle": self.content.shuffle,
             "content.sources": self.content.sources,
             "quantiser.per_modality": [m for m in self.quantiser.per_modality if m != "fused"],
-            "model.experts.views": [v for v in self.model.experts.views if v != "id"],
+            "model.experts.views": [m for v in self.model.experts.views if (m := shown_in(v))],
         }
         for field, names in named.items():
             for name in names:

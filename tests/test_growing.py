@@ -30,7 +30,8 @@ def new(data):
 @pytest.fixture(scope="module")
 def shop(new, tiny):
     """Trained without the arrivals, with every kind of expert."""
-    return Recommender.fit(new.warm, tiny("late++", "model.experts.views=[id,text,image]"))
+    views = "[id,text,image,linear,knn-text,knn-image]"
+    return Recommender.fit(new.warm, tiny("late++", f"model.experts.views={views}"))
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +145,7 @@ def test_where_experts_know_content_a_new_item_is_scored_by_it(grown, new):
     exact = score_catalogue(made, context_)
     with torch.inference_mode():
         logs = made.experts.log_probs(context_.views)
-    content = (logs[1] + logs[2]).log_softmax(-1)  # not the id's: it has no past
+    content = (logs[1] + logs[2]).log_softmax(-1)  # not the id's, nor what is not trained
     fresh = torch.from_numpy(grown.catalogue.added)
     torch.testing.assert_close(exact[:, fresh], content[:, fresh], atol=1e-5, rtol=0)
     with torch.inference_mode():

@@ -13,6 +13,7 @@ from torch import Tensor
 from mgrec.data.sequences import Sequences
 from mgrec.model.decoder import Context
 from mgrec.model.generator import Generator
+from mgrec.recipe import shown_in
 from mgrec.search.repeats import moved_by_repeat
 
 CELLS = 1 << 24  # experts' scores of rows and items that are computed at once
@@ -98,8 +99,8 @@ def modalities_of(model: Generator) -> list[str]:
     _, vectors = model.content(torch.zeros(1, 1, dtype=torch.int64))
     blocks = [slot.modality for slot in model.ids.slots if slot.kind == "code"]
     views = () if model.experts is None else model.experts.names
-    named = dict.fromkeys([*blocks, *vectors, *views])
-    return [name for name in named if name != "id"]
+    shown = [modality for view in views if (modality := shown_in(view))]
+    return list(dict.fromkeys([*blocks, *vectors, *shown]))
 
 
 @torch.inference_mode()

@@ -23,20 +23,21 @@ class Context:
     start : [rows, dim], takes the place of the token before the first
     memory : [rows, m, dim] or None, attended to by every slot
     mask : bool [rows, m] or None, which of the memory is real
-    views : [rows, experts, dim] or None, what the experts made of the history
+    views : an expert, [rows, ...], or None: what each made of the history
     seen : int64 [rows, n] or None, the history's items, -1 for padding
     """
 
     start: Tensor
     memory: Tensor | None = None
     mask: Tensor | None = None
-    views: Tensor | None = None
+    views: tuple[Tensor, ...] | None = None
     seen: Tensor | None = None
 
     def select(self, rows: Tensor) -> Context:
         """Return some of the rows, in the order named."""
-        given = {name: part[rows] for name, part in vars(self).items() if part is not None}
-        return Context(**given)
+        given = {name: part[rows] for name, part in vars(self).items() if isinstance(part, Tensor)}
+        views = None if self.views is None else tuple(view[rows] for view in self.views)
+        return Context(**given, views=views)
 
     @property
     def rows(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Self
 
 import numpy as np
@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from mgrec.data.features import Embeddings
 from mgrec.data.sequences import Sequences
+from mgrec.errors import RecipeError
 from mgrec.ids.semantic_ids import SemanticIds
 from mgrec.model.histories import CausalStack
+from mgrec.model.neighbours import Neighbours
+from mgrec.model.readers import best_items
 from mgrec.model.repeat import moved, once
 from mgrec.model.views import CodeView, NameView, VectorView
-from mgrec.recipe import ExpertsConfig, ModelConfig
-
-RANKED = 512  # histories scored at once
+from mgrec.recipe import ExpertsConfig, ModelConfig, is_table, shown_in
 
 View = NameView | VectorView | CodeView
 
@@ -95,24 +96,10 @@ class Expert(Scorer):
         rows = torch.arange(len(items), device=items.device)
         return self.states(items)[rows, (items >= 0).sum(1) - 1]
 
-    @torch.inference_mode()
     def top(self, history: Sequences, k: int, exclude_seen: bool = False) -> NDArray[np.int64]:
         """Return int64 [rows, k]: item indices, best first; histories are not empty."""
         self.eval()
-        out = np.full((len(history), k), -1, np.int64)
-        recent = history.last(self.history)
-        order = np.argsort(recent.lengths, kind="stable")
-        for at in range(0, len(order), RANKED):
-            rows = order[at : at + RANKED]
-            scores = self.scores(self.last(torch.from_numpy(recent.select(rows).padded())))
-            if exclude_seen:
-                seen = torch.from_numpy(history.select(rows).padded())
-                owner = torch.arange(len(rows))[:, None].expand_as(seen)
-                scores[owner[seen >= 0], seen[seen >= 0]] = float("-inf")
-            best = scores.topk(min(k, scores.shape[1]), dim=1)
-            found = best.indices.masked_fill(best.values.isinf(), -1)
-            out[rows, : found.shape[1]] = found.numpy()
-        return out
+        return best_items(self, history, k, exclude_seen)
 
 
 class Experts(nn.Module):
@@ -140,58 +127,70 @@ class Experts(nn.Module):
     ) -> None:
         super().__init__()
         self.names, self.shared = config.experts.views, config.experts.shared
-        views = {name: _view(name, config, ids, embeddings, tokens) for name in self.names}
-        made: dict[str, nn.Module] = {
-            name: Lodger(view, config.dim) if self.shared else Expert(view, _sizes(name, config))
-            for name, view in views.items()
-        }
+        self.n_items = ids.n_items
+        made: dict[str, nn.Module] = {}
+        for name in self.names:
+            if is_table(name):
+                if (shown := shown_in(name)) is not None and shown not in embeddings:
+                    raise RecipeError(
+                        f"model.experts.views: '{name}' compares embeddings, found only codes of"
+                        f" '{shown}'"
+                    )
+                made[name] = Neighbours(ids.n_items, config.history)
+                continue
+            view = _view(name, config, ids, embeddings, tokens)
+            own = _sizes(name, config)
+            made[name] = Lodger(view, config.dim) if self.shared else Expert(view, own)
         self.of = nn.ModuleDict(made)
         self.register_buffer("weight", torch.full((len(made),), float(self.shared)))
         self.register_buffer("repeat", torch.zeros(len(made)))
 
-    def __getitem__(self, name: str) -> Expert:
+    def __getitem__(self, name: str) -> Expert | Neighbours:
         expert = self.of[name]
-        assert isinstance(expert, Expert)
+        assert isinstance(expert, Expert | Neighbours)
         return expert
 
-    def scorer(self, name: str) -> Scorer:
+    def scorer(self, name: str) -> Scorer | Neighbours:
         """Return what scores in a view, whether it reads for itself or not."""
         scorer = self.of[name]
-        assert isinstance(scorer, Scorer)
+        assert isinstance(scorer, Scorer | Neighbours)
         return scorer
 
     def states(
         self, items: Tensor, start: Tensor, instead: Mapping[str, Tensor] | None = None
-    ) -> Tensor:
-        """Return [rows, experts, dim]: what each expert makes of the histories.
+    ) -> tuple[Tensor, ...]:
+        """Return an expert, [rows, ...]: what each makes of the histories.
 
         Parameters
         ----------
         items : int64 [rows, n], -1 for padding on the right
         start : [rows, dim], the generative model's own state, which shared experts use
-        instead : by view, other histories of the same lengths that it reads in their place
+        instead : by modality, other histories of the same lengths that views of it read instead
         """
         if self.shared:
-            return start[:, None].expand(-1, len(self.names), -1)
+            return (start,) * len(self.names)
         other = instead or {}
-        return torch.stack([self[name].last(other.get(name, items)) for name in self.names], 1)
+        return tuple(self[name].last(other.get(shown_in(name) or "", items)) for name in self.names)
 
-    def log_probs(self, states: Tensor, seen: Tensor | None = None) -> Tensor:
+    def log_probs(self, states: Sequence[Tensor], seen: Tensor | None = None) -> Tensor:
         """Return float32 [experts, rows, items].
 
         Parameters
         ----------
-        states : [rows, experts, dim]
+        states : an expert, what it made of the histories
         seen : int64 [rows, n], the histories' items, -1 for padding; None leaves out the repeat
             scores
         """
         return torch.stack(list(self._each(states, seen)))
 
-    def _each(self, states: Tensor, seen: Tensor | None) -> Iterator[Tensor]:
+    def _each(self, states: Sequence[Tensor], seen: Tensor | None) -> Iterator[Tensor]:
         items = None if seen is None or not self.repeat.any() else once(seen)
-        for at, name in enumerate(self.names):
-            found = self.scorer(name).scores(states[:, at]).log_softmax(-1)
+        for at in range(len(self.names)):
+            found = self._log_prob(at, states)
             yield found if items is None else moved(found, items, self.repeat[at])
+
+    def _log_prob(self, at: int, states: Sequence[Tensor]) -> Tensor:
+        return self.scorer(self.names[at]).scores(states[at]).log_softmax(-1)
 
     def loss(self, start: Tensor, items: Tensor) -> Tensor:
         """Return the mean over the rows of shared experts' summed cross-entropies."""
@@ -202,17 +201,19 @@ class Experts(nn.Module):
 
     @property
     def content(self) -> list[int]:
-        """Places of the experts that know an item by its content, and so one that just came."""
-        return [place for place, name in enumerate(self.names) if name != "id"]
+        """Places of the trained experts that know an item by its content, so one that just came."""
+        return [
+            place for place, name in enumerate(self.names) if shown_in(name) and not is_table(name)
+        ]
 
-    def by_content(self, states: Tensor) -> Tensor:
+    def by_content(self, states: Sequence[Tensor]) -> Tensor:
         """Return float32 [rows, items]: log-probabilities by the product of those experts."""
-        return self.log_probs(states)[self.content].sum(0).log_softmax(-1)
+        known = torch.stack([self._log_prob(place, states) for place in self.content])
+        return known.sum(0).log_softmax(-1)
 
-    def combined(self, states: Tensor, seen: Tensor | None) -> Tensor:
+    def combined(self, states: Sequence[Tensor], seen: Tensor | None) -> Tensor:
         """Return float32 [rows, items]: the weighted sum of the experts' `log_probs`."""
-        n_items = self.scorer(self.names[0]).n_items
-        total = torch.zeros(len(states), n_items, device=states.device)
+        total = torch.zeros(len(states[0]), self.n_items, device=states[0].device)
         for weight, found in zip(self.weight, self._each(states, seen), strict=True):
             total += weight * found
         return total

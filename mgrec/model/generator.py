@@ -17,7 +17,7 @@ from mgrec.ids.semantic_ids import PAD, SemanticIds
 from mgrec.ids.trie import Trie
 from mgrec.model.decoder import Context, TokenDecoder
 from mgrec.model.experts import Experts
-from mgrec.model.histories import ItemHistory, TokenHistory
+from mgrec.model.histories import ItemHistory, TokenHistory, latest
 from mgrec.model.shares import Shares, shares_of
 from mgrec.model.transformer import exact_product
 from mgrec.recipe import ModelConfig
@@ -102,7 +102,7 @@ class Generator(nn.Module):
 
     def context(self, items: Tensor) -> Context:
         """Read histories, int64 [rows, n], oldest first, padded behind with -1; none empty."""
-        items = _recent(items, self.config.history)
+        items = latest(items, self.config.history)
         ids, vectors = self.content(items)
         context: Context = self.history(ids, vectors, (items >= 0).sum(1))
         views = None if self.experts is None else self.experts.states(items, context.start)
@@ -164,7 +164,8 @@ class Generator(nn.Module):
             return total
         assert context.views is not None
         new = self.shares.items[items]
-        by_content = self.experts.by_content(context.views[new]).gather(1, items[new, None])[:, 0]
+        views = tuple(view[new] for view in context.views)
+        by_content = self.experts.by_content(views).gather(1, items[new, None])[:, 0]
         return total.masked_scatter(new, by_content + self.shares.by_content)
 
     def log_prob_of_codes(self, context: Context, items: Tensor) -> Tensor:
@@ -205,12 +206,3 @@ class Generator(nn.Module):
         children, log_prob = self.next_codes(level, hidden, parents)
         place = self.trie.nodes_of(items, level) - children.begin
         return log_prob.gather(1, place[:, None])[:, 0]
-
-
-def _recent(items: Tensor, most: int) -> Tensor:
-    """Keep each row's last `most` items, moved to the left; int64 [rows, n], -1 for padding."""
-    if items.shape[1] <= most:
-        return items
-    lengths = (items >= 0).sum(1, keepdim=True)
-    place = torch.arange(most, device=items.device) + (lengths - most).clamp(min=0)
-    return items.gather(1, place)

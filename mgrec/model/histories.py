@@ -125,3 +125,12 @@ class TokenHistory(nn.Module):
             x = block(x, bias)
         start = self.tokens.weight[START].expand(rows, -1)
         return Context(start, self.drop(self.norm(x)), mask)
+
+
+def latest(items: Tensor, most: int) -> Tensor:
+    """Keep each row's last `most` items, moved to the left; int64 [rows, n], -1 for padding."""
+    if items.shape[1] <= most:
+        return items
+    lengths = (items >= 0).sum(1, keepdim=True)
+    place = torch.arange(most, device=items.device) + (lengths - most).clamp(min=0)
+    return items.gather(1, place)

@@ -12,14 +12,18 @@ from mgrec.model.generator import Generator
 from mgrec.search.beam import beam_search
 from mgrec.search.exact import score_items
 
-GRID = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 8.0)
-ROUNDS = 3  # over all experts
+GRID = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.0, 16.0)
+FACTORS = (0.25, 0.5, 0.7, 1.4, 2.0, 4.0)  # of all experts at once, against the generated score
+STARTS = (1.0, 2.0, 4.0, 8.0)  # of all experts
+ROUNDS = 10  # at most, from each start
+
+Part = tuple[Tensor, Tensor]  # what `_gains` returns
 
 
 def learn_weights(
     model: Generator, history: Sequences, targets: NDArray[np.integer], beams: int, rows: int = 128
 ) -> None:
-    """Set ``model.experts.weight`` to the grid's best by NDCG@10, one expert after the other.
+    """Set ``model.experts.weight`` to the best by NDCG@10 that a climb from several starts finds.
 
     The generated score keeps weight 1, since only ratios matter to a ranking. Candidates are the
     beam's items, every expert's best, as many each, and the history's.
@@ -36,18 +40,30 @@ def learn_weights(
             range(0, len(history), rows), torch.from_numpy(targets).long().split(rows), strict=True
         )
     ]
-    weight = torch.ones(len(model.experts.names))
+    climbs = [_climb(parts, torch.full((len(model.experts.names),), start)) for start in STARTS]
+    model.experts.weight.copy_(max(climbs, key=lambda w: _mean_ndcg(parts, w)))
+
+
+def _climb(parts: list[Part], weight: Tensor) -> Tensor:
+    """Move one weight, or all by one factor, for as long as that gains."""
     for _ in range(ROUNDS):
-        for expert in range(len(weight)):
-            tried = [weight.clone().index_fill_(0, torch.tensor(expert), w) for w in GRID]
-            weight = max(tried, key=lambda w: sum(_ndcg(part, target, w) for part, target in parts))
-    model.experts.weight.copy_(weight)
+        before = weight
+        for expert in torch.eye(len(weight)):
+            tried = [weight * (1 - expert) + value * expert for value in GRID]
+            weight = max([weight, *tried], key=lambda w: _mean_ndcg(parts, w))
+        tried = [weight * factor for factor in FACTORS]
+        weight = max([weight, *tried], key=lambda w: _mean_ndcg(parts, w))
+        if torch.equal(weight, before):
+            break
+    return weight
+
+
+def _mean_ndcg(parts: list[Part], weight: Tensor) -> float:
+    return sum(_ndcg(*part, weight) for part in parts) / sum(len(right) for _, right in parts)
 
 
 @torch.inference_mode()
-def _gains(
-    model: Generator, history: Sequences, targets: Tensor, beams: int
-) -> tuple[Tensor, Tensor]:
+def _gains(model: Generator, history: Sequences, targets: Tensor, beams: int) -> Part:
     """Return candidates' log-probabilities [cases, candidates, 1 + experts], and which is right."""
     assert model.experts is not None
     context = model.context(torch.from_numpy(history.padded()))

@@ -12,7 +12,7 @@ from mgrec.data.splits import Split
 from mgrec.data.worlds import World, make_world
 from mgrec.measure.evaluation import Evaluation, measure
 from mgrec.progress import say
-from mgrec.recipe import Recipe
+from mgrec.recipe import Recipe, shown_in
 from mgrec.recommender import Recommender
 from mgrec.study.parts import Kind, Row
 from mgrec.study.report import write_report
@@ -65,7 +65,7 @@ def run_demo(out: Path, *, seed: int = 0, repurchase: float = 0.0) -> Table:
 
 def single(recipe: Recipe, modality: str) -> Recipe:
     """Return a recipe for one modality alone, all else equal."""
-    experts = [name for name in recipe.model.experts.views if name in ("id", modality)]
+    experts = [v for v in recipe.model.experts.views if shown_in(v) in (None, modality)]
     return recipe.override(
         [
             f"name={modality}",

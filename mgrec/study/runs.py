@@ -119,7 +119,8 @@ def model_runs(entry: Entry, ground: Ground) -> list[Run]:
         def train(folder: Path) -> Ranking:
             made = _fitted(folder, recipe, identity, ground)
             stages = (made.facts.get(stage, {}) for stage in ("alignment", "training"))
-            seconds = sum(stage.get("seconds", 0.0) for stage in stages)
+            experts = made.facts.get("experts", {}).values()
+            seconds = sum(stage.get("seconds", 0.0) for stage in (*stages, *experts))
             rate = len(ground.parts.test) / max(made.facts["test_seconds"], 1e-9)
             return Ranking(made, Cost(made.facts["parameters"], seconds, rate), made.tested)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from mgrec.errors import RequestError, nearest
 from mgrec.fitting import aligns
-from mgrec.recipe import AlignmentConfig, Recipe
+from mgrec.recipe import AlignmentConfig, Recipe, shown_in
 from mgrec.study.grid import Entry, made, stem, swept
 
 BASE = "paper-late++"  # the paper's claims are judged on its own family
@@ -191,8 +191,9 @@ def changes_of(recipe: Recipe, variant: Variant) -> tuple[str, ...]:
         return variant.changes
     more: dict[str, Any] = {"quantiser.common": 0}  # there are no two blocks to bring together
     if variant is not EARLY:
-        kept = ("id", "fused", variant.name)
-        more["model.experts.views"] = [name for name in recipe.model.experts.views if name in kept]
+        kept = ("fused", variant.name)
+        views = recipe.model.experts.views
+        more["model.experts.views"] = [v for v in views if shown_in(v) in (None, *kept)]
         more["content.shuffle"] = [name for name in recipe.content.shuffle if name in kept]
         for key, own in (
             ("content.sources", recipe.content.sources),

@@ -1,0 +1,47 @@
+"""A reader of histories, asked for whole lists."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mgrec.data.sequences import Sequences
+
+RANKED = 512  # histories scored at once
+
+
+class Reader(Protocol):
+    """What makes a state of a history, and scores the catalogue by it."""
+
+    history: int  # most items of a history that are read
+
+    def last(self, items: Tensor) -> Tensor:
+        """int64 [rows, n], -1 for padding on the right, none empty -> [rows, ...], states."""
+
+    def scores(self, states: Tensor) -> Tensor:
+        """Return float32 [rows, items], logits."""
+
+
+@torch.inference_mode()
+def best_items(
+    reader: Reader, history: Sequences, k: int, exclude_seen: bool = False
+) -> NDArray[np.int64]:
+    """Return int64 [rows, k]: item indices, best first, -1 behind; histories are not empty."""
+    out = np.full((len(history), k), -1, np.int64)
+    recent = history.last(reader.history)
+    order = np.argsort(recent.lengths, kind="stable")
+    for at in range(0, len(order), RANKED):
+        rows = order[at : at + RANKED]
+        scores = reader.scores(reader.last(torch.from_numpy(recent.select(rows).padded())))
+        if exclude_seen:
+            seen = torch.from_numpy(history.select(rows).padded())
+            owner = torch.arange(len(rows))[:, None].expand_as(seen)
+            scores[owner[seen >= 0], seen[seen >= 0]] = float("-inf")
+        best = scores.topk(min(k, scores.shape[1]), dim=1)
+        found = best.indices.masked_fill(best.values.isinf(), -1)
+        out[rows, : found.shape[1]] = found.numpy()
+    return out

@@ -30,7 +30,8 @@ def evaluate(
         Path | None, typer.Option(help="Another artifact, for a paired test on the same users.")
     ] = None,
     baselines: Annotated[
-        bool, typer.Option("--baselines", help="Also train and measure popularity, kNN, SASRec.")
+        bool,
+        typer.Option("--baselines", help="Also popularity, kNN, a linear model and SASRec."),
     ] = False,
     contributions: Annotated[
         bool, typer.Option("--contributions", help="Also without each expert, and each alone.")
@@ -81,8 +82,8 @@ def compare(
         ),
     ] = [],  # noqa: B006
     baselines: Annotated[
-        str, typer.Option(help="Out of popularity, item-knn, sasrec; empty for none.")
-    ] = "popularity,item-knn,sasrec",
+        str, typer.Option(help="Out of popularity, item-knn, linear, sasrec; empty for none.")
+    ] = "popularity,item-knn,linear,sasrec",
     against: Annotated[
         str | None, typer.Option(help="The row that all others are tested against: late++.")
     ] = None,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mgrec.data.sequences import Sequences
+from mgrec.measure.ranker import best, check_k
 
 RANKED = 512  # histories scored at once
 
@@ -30,7 +31,14 @@ class Reader(Protocol):
 def best_items(
     reader: Reader, history: Sequences, k: int, exclude_seen: bool = False
 ) -> NDArray[np.int64]:
-    """Return int64 [rows, k]: item indices, best first, -1 behind; histories are not empty."""
+    """Return int64 [rows, k]: item indices, best first, -1 behind the last.
+
+    Raises
+    ------
+    RequestError
+        If k is below 1.
+    """
+    check_k(k)
     out = np.full((len(history), k), -1, np.int64)
     recent = history.last(reader.history)
     order = np.argsort(recent.lengths, kind="stable")
@@ -41,7 +49,5 @@ def best_items(
             seen = torch.from_numpy(history.select(rows).padded())
             owner = torch.arange(len(rows))[:, None].expand_as(seen)
             scores[owner[seen >= 0], seen[seen >= 0]] = float("-inf")
-        best = scores.topk(min(k, scores.shape[1]), dim=1)
-        found = best.indices.masked_fill(best.values.isinf(), -1)
-        out[rows, : found.shape[1]] = found.numpy()
+        out[rows] = best(scores.numpy(), k)
     return out

@@ -11,6 +11,9 @@ from mgrec.data.features import Embeddings
 from mgrec.data.sequences import Sequences
 from mgrec.errors import RequestError
 from mgrec.measure.ranker import best, check_k, unseen
+from mgrec.model.neighbours import Neighbours
+from mgrec.model.transitions import transitions
+from mgrec.recipe import ModelConfig, NeighboursConfig
 
 _NUMBERS = 20_000_000  # held at once (80 MB), so that memory stays bounded
 
@@ -147,6 +150,20 @@ class ItemKNN:
         scores[:, ~known] = -np.inf
         scores[~weight.any(axis=1)] = -np.inf
         return scores
+
+
+def linear(train: Sequences, n_items: int) -> Neighbours:
+    """Solve for what follows what (SLIST, arXiv 2103.16104), at the recipes' own settings.
+
+    What is fitted on validation does not change its order, so nothing is.
+    """
+    settings = NeighboursConfig()
+    ranker = Neighbours(n_items, ModelConfig().history)
+    table = transitions(
+        train, n_items, items=settings.items, most=settings.most, ridge=settings.ridge
+    )
+    ranker.fill(table)
+    return ranker
 
 
 def _chunks(history: Sequences, width: int) -> list[Sequences]:

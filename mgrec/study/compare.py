@@ -66,7 +66,7 @@ def compare(
     ----------
     recipes, sweeps, seeds, settings : see `mgrec.study.grid.entries`
     studies : the paper's tables and figures by name, see `mgrec.study.studies.rows`
-    baselines : out of ``popularity``, ``item-knn``, ``sasrec``
+    baselines : out of ``popularity``, ``item-knn``, ``linear``, ``sasrec``
     against : the row that the others are tested against; None is ``late++`` or what comes nearest
     exclude_seen : whether there is a second table with seen items left out
     dataset : ``beauty`` or ``toys``, for published figures beside ours

@@ -14,7 +14,7 @@ from mgrec.measure.evaluation import Evaluation, measure
 from mgrec.measure.intervals import Paired
 from mgrec.model.sasrec import fit_sasrec
 from mgrec.recommender import Recommender
-from mgrec.study.baselines import ItemKNN, Popularity
+from mgrec.study.baselines import ItemKNN, Popularity, linear
 from mgrec.study.contributions import contributions
 from mgrec.study.ground import stated
 from mgrec.study.parts import Kind, Row
@@ -44,7 +44,8 @@ def baselines(
 
     Parameters
     ----------
-    trained : whether SASRec is among them, which takes about as long as the model
+    trained : whether a linear model and SASRec are among them; the latter takes about as long as
+        the model
     """
     n, present = made.catalogue.n_items, made.catalogue.present()
     rankers: dict[str, Excluding] = {"popularity": Popularity.fit(parts.train, n)}
@@ -53,6 +54,7 @@ def baselines(
     if len(made.catalogue.vectors) > 1:
         rankers["item-kNN on all"] = ItemKNN.fit(*made.catalogue.vectors.values())
     if trained:
+        rankers["linear"] = linear(parts.train, n)
         config, recipe = made.recipe.training, made.recipe
         rankers["SASRec"] = fit_sasrec(
             parts.train,

@@ -17,7 +17,7 @@ from mgrec.measure.evaluation import Evaluation
 from mgrec.measure.metrics import ranks_of
 from mgrec.recipe import Recipe
 from mgrec.recommender import Recommender
-from mgrec.study.baselines import ItemKNN, Popularity
+from mgrec.study.baselines import ItemKNN, Popularity, linear
 from mgrec.study.card import versions
 from mgrec.study.grid import Entry, slug
 from mgrec.study.ground import Ground
@@ -26,7 +26,7 @@ from mgrec.study.parts import Kind
 from mgrec.study.results import Excluding
 from mgrec.study.tuning import Tuning, budget
 
-BASELINES = ("popularity", "item-knn", "sasrec")
+BASELINES = ("popularity", "item-knn", "linear", "sasrec")
 LISTED = 20  # items a case: what the widest metric asks for
 
 
@@ -161,6 +161,12 @@ def simple_runs(
         runs.append(
             Run("popularity", "baseline", None, {"baseline": "popularity", **common}, count)
         )
+    if "linear" in wanted:
+
+        def solve(folder: Path) -> Ranking:
+            return Ranking(linear(ground.parts.train, ground.data.n_items))
+
+        runs.append(Run("linear", "baseline", None, {"baseline": "linear", **common}, solve))
     if "item-knn" in wanted:
         lacking = {m: _lacks(ground, m) for m in ("text", "image", *ground.data.modalities)}
         usable = [m for m, why in lacking.items() if why is None]

@@ -32,7 +32,7 @@ from tests.study.test_report import Page
 
 FAST = [*TINY, "training.epochs=1", "alignment.epochs=1"]
 TWICE = [*FAST, "training.epochs=2"]
-CHEAP = ("popularity", "item-knn")
+CHEAP = ("popularity", "item-knn", "linear")
 
 
 def put(data, out, recipes=("text", "late++"), **options):
@@ -285,7 +285,7 @@ def test_rows_are_read_from_words():
         ([], {}, "no recipe"),
         (["late"], {"sweeps": ["model.dim"]}, "key=value"),
         (["late"], {"settings": ["seed=3"]}, "expected --seeds"),
-        (["late"], {"baselines": ["knn"]}, "popularity, item-knn, sasrec"),
+        (["late"], {"baselines": ["knn"]}, "popularity, item-knn, linear, sasrec"),
         (["late"], {"against": "text"}, "no such row"),
         (["late"], {"studies": ["ablations"]}, "Did you mean 'ablation'"),
         (["late"], {"dataset": "beaty"}, "Did you mean 'beauty'"),

@@ -35,6 +35,9 @@ _WORDS: Mapping[Answer, tuple[str, str]] = {  # of one claim, of several
 }
 BASELINES = {
     "popularity": "The items taken most often, the same for everybody.",
+    "linear": (
+        "What followed, in the log, on what the user took last: one table, solved for in one step."
+    ),
     "SASRec": (
         "A strong usual model that knows items by their number only, never by what they look or"
         " read like."
@@ -79,7 +82,8 @@ def baseline_made_with(name: str, recipe: Recipe) -> str:
     """Say with what a baseline was made."""
     if name == "SASRec":
         return f"item ids only; at most {recipe.model.history} items; full softmax"
-    return "counts of train" if name == "popularity" else "embeddings, nothing trained"
+    log = {"popularity": "counts of train", "linear": "a ridge regression of train"}
+    return log.get(name, "embeddings, nothing trained")
 
 
 def verdict(comparison: Comparison) -> str:

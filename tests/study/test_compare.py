@@ -148,7 +148,7 @@ def test_what_does_not_apply_is_named_with_its_reason(world, tmp_path, capsys):
     ready = {"text": Codes(codes, np.ones(world.n_items, bool), (8, 8))}
     data = Dataset.from_frames(world.items.select("item_id"), world.interactions, codes=ready)
     found = put(data, tmp_path, ("text", "image", "early", "late++"))
-    assert list(figures(found)) == ["text", "popularity"]
+    assert list(figures(found)) == ["text", "popularity", "linear"]
     assert found.reference == "text"
     expected = {"image", "early", "late++"}
     expected |= {f"item-kNN on {name}" for name in ("text", "image", "both")}

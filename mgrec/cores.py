@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import lru_cache
+from threading import Barrier
 from typing import TypeVar
 
 import torch
@@ -27,10 +30,32 @@ def on_cores(task: Callable[[T], R], parts: Sequence[T], most: int | None = None
     at_once = min(threads, len(parts), most or threads)
     if at_once < 2:
         return [task(part) for part in parts]
-    pool = ThreadPoolExecutor(at_once, "mgrec", torch.set_num_threads, (1,))
+    pool = _pool(at_once)
+    futures = [pool.submit(task, part) for part in parts]
     try:
-        return list(pool.map(task, parts))
+        return [future.result() for future in futures]
     finally:
-        pool.shutdown(cancel_futures=True)
-        # A thread sets its own number and that of threads born later; this restores the latter.
-        torch.set_num_threads(threads)
+        for future in futures:
+            future.cancel()
+        wait(futures)
+
+
+@lru_cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Return a pool that stays: a thread's first batch pays for memory that later ones find."""
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(threads, "mgrec", _work_alone)
+    # All of them begin here, as each also sets the number of whichever thread begins later.
+    all_there = Barrier(threads)
+    wait([pool.submit(all_there.wait) for _ in range(threads)])
+    torch.set_num_threads(before)
+    return pool
+
+
+def _work_alone() -> None:
+    """Give PyTorch one thread in this one."""
+    torch.set_num_threads(1)
+    torch.get_num_threads()  # a thread's first look settles its number
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has none of its parent's threads

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -41,6 +46,44 @@ def test_an_error_is_raised_and_threads_stay_as_they_were():
         with pytest.raises(ZeroDivisionError):
             on_cores(lambda part: 1 // part, [3, 2, 1, 0])
         assert torch.get_num_threads() == 2
+
+
+def test_threads_stay_for_the_next_call():
+    def named(_: int) -> str:
+        time.sleep(0.01)  # so that no thread takes everything
+        return threading.current_thread().name
+
+    with threads(2):
+        first, second = (set(on_cores(named, range(8))) for _ in range(2))
+    assert first == second
+    assert len(first) == 2
+
+
+def test_after_an_error_nothing_is_begun_any_more():
+    done = []
+
+    def task(part: int) -> None:
+        if part == 0:
+            raise ZeroDivisionError
+        time.sleep(0.01)
+        done.append(part)
+
+    with threads(2), pytest.raises(ZeroDivisionError):
+        on_cores(task, range(50))
+    after = len(done)
+    time.sleep(0.05)
+    assert len(done) == after < 10
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_has_threads_of_its_own():
+    code = (
+        "import os, torch; from mgrec.cores import on_cores; torch.set_num_threads(2);"
+        "on_cores(abs, [-1, -2]); child = os.fork();"
+        "child or os._exit(on_cores(abs, [-1, -2]) != [1, 2]);"
+        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
 def test_many_may_rank_with_one_model_at_once():

@@ -154,5 +154,6 @@ def bounded_top(
         bound[rows] = found.bound.cpu().numpy()
 
     planned = plan(model, max(beams, k), config)
-    on_cores(rank, batches(histories, model.config.history, planned), planned.cores)
+    # The longest first, so that no core is left with it at the end.
+    on_cores(rank, batches(histories, model.config.history, planned)[::-1], planned.cores)
     return items, scores, bound

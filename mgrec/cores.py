@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from functools import lru_cache
-from threading import Barrier
+from threading import Barrier, Lock, Semaphore
 from typing import TypeVar
 
 import torch
@@ -30,8 +29,14 @@ def on_cores(task: Callable[[T], R], parts: Sequence[T], most: int | None = None
     at_once = min(threads, len(parts), most or threads)
     if at_once < 2:
         return [task(part) for part in parts]
-    pool = _pool(at_once)
-    futures = [pool.submit(task, part) for part in parts]
+    gate = Semaphore(at_once)
+
+    def in_turn(part: T) -> R:
+        with gate:
+            return task(part)
+
+    pool = _pool(threads)
+    futures = [pool.submit(in_turn, part) for part in parts]
     try:
         return [future.result() for future in futures]
     finally:
@@ -40,16 +45,21 @@ def on_cores(task: Callable[[T], R], parts: Sequence[T], most: int | None = None
         wait(futures)
 
 
-@lru_cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     """Return a pool that stays: a thread's first batch pays for memory that later ones find."""
-    before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(threads, "mgrec", _work_alone)
-    # All of them begin here, as each also sets the number of whichever thread begins later.
-    all_there = Barrier(threads)
-    wait([pool.submit(all_there.wait) for _ in range(threads)])
-    torch.set_num_threads(before)
-    return pool
+    with _making:
+        if threads not in _pools:
+            pool = ThreadPoolExecutor(threads, "mgrec", _work_alone)
+            # All of them begin here, as each also sets the number of whichever begins later.
+            all_there = Barrier(threads)
+            wait([pool.submit(all_there.wait) for _ in range(threads)])
+            torch.set_num_threads(threads)
+            _pools[threads] = pool
+        return _pools[threads]
+
+
+_pools: dict[int, ThreadPoolExecutor] = {}
+_making = Lock()
 
 
 def _work_alone() -> None:
@@ -58,4 +68,4 @@ def _work_alone() -> None:
     torch.get_num_threads()  # a thread's first look settles its number
 
 
-os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has none of its parent's threads
+os.register_at_fork(after_in_child=_pools.clear)  # a child has none of its parent's threads

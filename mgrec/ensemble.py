@@ -76,7 +76,8 @@ def fill(
     if sample is not None:
         expert.calibrate(sample.history, sample.targets)
     seconds = time.monotonic() - begun
-    say(f"expert {name}: {seconds:.1f} s, scale {expert.scale:.2g}, floor {expert.floor:.0e}")
+    fitted = "" if sample is None else f", scale {expert.scale:.2g}, floor {expert.floor:.0e}"
+    say(f"expert {name}: {seconds:.1f} s{fitted}")
     return {"seconds": seconds}
 
 

@@ -204,7 +204,7 @@ def digest(model: Generator) -> str:
     parts = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         parts.update(name.encode())
-        parts.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        parts.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
     return parts.hexdigest()
 
 

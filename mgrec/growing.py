@@ -99,7 +99,8 @@ def model_over(
     if NAMES in state:
         state[NAMES] = _names(state[NAMES], catalogue)
     for view in filter(is_table, model.config.experts.views):
-        state |= _table(state, f"experts.of.{view}.", shown_in(view), catalogue)
+        most = model.config.experts.neighbours.most
+        state |= _table(state, f"experts.of.{view}.", shown_in(view), catalogue, most)
     with torch.device("meta"):
         made = Generator(model.config, catalogue.ids, catalogue.vectors, trie)
     made.load_state_dict(state, assign=True)
@@ -132,7 +133,11 @@ def _names(known: Tensor, catalogue: Catalogue) -> Tensor:
 
 
 def _table(
-    state: Mapping[str, Tensor], prefix: str, modality: str | None, catalogue: Catalogue
+    state: Mapping[str, Tensor],
+    prefix: str,
+    modality: str | None,
+    catalogue: Catalogue,
+    most: int,
 ) -> dict[str, Tensor]:
     """Return an expert's table with the new items: at their places, or leading nowhere where only
     the log could tell."""
@@ -140,7 +145,7 @@ def _table(
     if modality is None:
         table = table.widened(catalogue.n_items)
     else:
-        table = joined(table, catalogue.vectors[modality])
+        table = joined(table, catalogue.vectors[modality], most=most)
     return {prefix + name: part for name, part in vars(table).items()}
 
 

@@ -125,8 +125,8 @@ def is_table(view: str) -> bool:
 class NeighboursConfig(Config):
     """The experts by tables: "linear" and "knn-..."."""
 
-    # The most taken ones, which lead to others; "linear" takes three matrices of as many rows and
-    # columns in float32 to make, 5 GB at 20,000.
+    # The most taken ones, which lead to others; "linear" takes four matrices of as many rows and
+    # columns in float32 to make, 6.5 GB at 20,000.
     items: int = Field(20_000, ge=1)
     most: int = Field(128, ge=1)  # neighbours kept of each
     ridge: float = Field(100, gt=0)  # of "linear": an item taken as often is believed half
@@ -154,6 +154,8 @@ class ExpertsConfig(Config):
 
     @model_validator(mode="after")
     def _readers(self) -> ExpertsConfig:
+        if len(set(self.views)) != len(self.views) or "knn-" in self.views:
+            raise ValueError("views: expected each named once, and a modality behind 'knn-'")
         for view in self.views:
             if self.shared and is_table(view):
                 raise ValueError(f"views: '{view}' reads for itself, so not where all are shared")

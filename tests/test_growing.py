@@ -181,7 +181,7 @@ def test_what_grew_is_saved_loaded_and_trained_on(grown, data, tmp_path):
     loaded = mgrec.load(tmp_path / "run")
     for user in data.users[:5]:
         assert loaded.recommend(user=user, k=20) == grown.recommend(user=user, k=20)
-    further = Recommender.fit(data, grown.recipe, start=loaded)
+    further = Recommender.fit(data, grown.recipe, start=loaded, out=tmp_path / "further")
     assert further.model.shares is None  # it has seen them now
     assert further.counts[-len(grown.catalogue.items) :].sum() > 0
 

@@ -115,7 +115,8 @@ class Neighbours(nn.Module):
     @torch.inference_mode()
     def calibrate(self, history: Sequences, targets: NDArray[np.integer]) -> None:
         """Set `scale` and `floor` to the likeliest of a grid, on cases that the table never saw."""
-        recent = history.select(np.arange(min(CASES, len(history)))).last(self.history)
+        cases = np.linspace(0, len(history) - 1, min(CASES, len(history))).astype(np.int64)
+        recent, targets = history.select(cases).last(self.history), targets[cases]
         likely = torch.zeros(len(FLOORS), len(SCALES))
         for at in range(0, len(recent), ROWS):
             rows = np.arange(at, min(at + ROWS, len(recent)))

@@ -19,7 +19,7 @@ def transitions(log: Sequences, n_items: int, *, items: int, most: int, ridge: f
 
     It is the ridge regression of what came after every cut of every history on what came before it,
     both fading with the distance from the cut: the transition part of SLIST (arXiv 2103.16104,
-    section 4.3). It takes three dense float32 matrices of the solved items, and time with the cube
+    section 4.3). It takes four dense float32 matrices of the solved items, and time with the cube
     of their number.
 
     Parameters
@@ -48,15 +48,15 @@ def _solved(log: Sequences, row: NDArray[np.int64], m: int, ridge: float) -> Ten
     ----------
     row : int64 [items], m of items that are not solved for
     """
-    # One more row and column take what is not solved for.
-    past, after = torch.zeros(m + 1, m + 1), torch.zeros(m + 1, m + 1)
+    past, after = torch.zeros(m, m), torch.zeros(m, m)
     items = torch.from_numpy(row[log.items])
     behind = torch.from_numpy(np.arange(len(items)) - np.repeat(log.offsets[:-1], log.lengths))
     ahead = torch.from_numpy(np.repeat(log.lengths, log.lengths)) - behind  # the item itself too
     cut = torch.arange(len(items))  # before each item
 
     def count(into: Tensor, one: Tensor, other: Tensor, weight: float) -> None:
-        flat = items[one] * (m + 1) + items[other]
+        row, column = items[one], items[other]
+        flat = (row * m + column)[(row < m) & (column < m)]
         into.view(-1).index_add_(0, flat, torch.full((len(flat),), weight))
 
     for a in range(BEFORE):
@@ -66,6 +66,7 @@ def _solved(log: Sequences, row: NDArray[np.int64], m: int, ridge: float) -> Ten
         for b in range(AFTER):
             at = cut[(behind > a) & (ahead > b)]
             count(after, at - 1 - a, at + b, float(np.exp(-a / FADE - b / AHEAD)))
-    past = past[:m, :m].contiguous()
     past.diagonal().add_(ridge)
-    return torch.cholesky_solve(after[:m, :m].contiguous(), torch.linalg.cholesky(past))
+    factor = torch.linalg.cholesky(past)
+    del past  # each of these is large
+    return torch.cholesky_solve(after, factor)

@@ -12,6 +12,7 @@ from mgrec.model.generator import Generator
 from mgrec.search.beam import beam_search
 from mgrec.search.exact import score_items
 
+# Only ratios count, so that a climb may leave the grid, by factors.
 GRID = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.0, 16.0)
 FACTORS = (0.25, 0.5, 0.7, 1.4, 2.0, 4.0)  # of all experts at once, against the generated score
 STARTS = (1.0, 2.0, 4.0, 8.0)  # of all experts

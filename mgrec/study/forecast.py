@@ -9,11 +9,12 @@ import torch
 from mgrec.data.dataset import Dataset
 from mgrec.ids.semantic_ids import BASE
 from mgrec.model.training import precision
-from mgrec.recipe import Recipe
+from mgrec.recipe import Recipe, is_table
 
 # A step's time over that of its matrix products at full speed: Beauty and Instruments took 21 s an
 # epoch on one busy core, see docs/results.md.
 OVERHEAD = 6.0
+MATRICES = 4  # that the linear expert's solving holds at once
 EPOCHS = 25  # a middling run: selection on validation stops some sooner, some at the recipe's end
 ENCODED = {"text": 45.0, "image": 35.0}  # items a second and two cores, packaged encoders
 
@@ -26,7 +27,8 @@ def forecast(data: Dataset, recipe: Recipe) -> str:
     widths = model.heads * model.head_dim
     layer = model.dim * (4 * widths + 2 * model.hidden)
     levels = sum(recipe.quantiser.levels_of(m) for m in recipe.ids.modalities)
-    experts = len(model.experts.views)
+    views = model.experts.views
+    experts = sum(not is_table(view) for view in views)
     if model.family == "paper":
         tokens = (levels + 2) * min(model.history, float(data.log.lengths.mean()) / 2)
         products = tokens * model.layers * layer + (levels + 2) * model.decoder_layers * layer * 1.5
@@ -36,6 +38,8 @@ def forecast(data: Dataset, recipe: Recipe) -> str:
         drawn = min(data.n_items, 3 * recipe.training.targets + model.experts.negatives)
         products += experts * (model.experts.layers * layer + model.dim * drawn)
     seconds = targets * EPOCHS * products * 6 * OVERHEAD / rate
+    solved = min(data.n_items, model.experts.neighbours.items) if "linear" in views else 0
+    seconds += 3 * solved**3 / rate
     encoding = 0.0
     for modality in recipe.ids.modalities:
         wanted = recipe.content.source_of(modality)
@@ -48,6 +52,7 @@ def forecast(data: Dataset, recipe: Recipe) -> str:
     vectors = sum(e.vectors.nbytes for e in data.embeddings.values())
     batch = recipe.training.targets * (3000 * model.dim + 4 * data.n_items * experts)
     memory = 0.6e9 + 20 * parameters + 3 * vectors + batch + 200 * data.n_items
+    memory = max(memory, 0.6e9 + 3 * vectors + MATRICES * 4 * solved**2)
     stages = f"about {_minutes(seconds)} of training ({EPOCHS} epochs)"
     if encoding:
         stages += f", {_minutes(encoding)} of encoding unless its vectors are cached"

@@ -101,15 +101,24 @@ def test_likeness_is_a_power_of_the_cosine_and_nobody_is_his_own_neighbour():
     assert (dense(near)[15:] > 0).sum() == 10
 
 
-@pytest.mark.parametrize("steps", [[26], [21, 22, 26]])
+@pytest.mark.parametrize("steps", [[26], [6, 7, 26]])
 @pytest.mark.parametrize("most", [3, 100])
 def test_a_table_that_grows_is_the_one_of_all_items(steps, most):
-    vectors = random_vectors(26)
+    vectors = random_vectors(26, width=3)  # so few axes that some are much alike
     whole = likeness(vectors, np.ones(26, np.int64), items=100, most=most)
-    grown = likeness(vectors.select(np.arange(20)), np.ones(20, np.int64), items=100, most=most)
+    grown = likeness(vectors.select(np.arange(5)), np.ones(5, np.int64), items=100, most=most)
     for n in steps:
-        grown = joined(grown, vectors.select(np.arange(n)))
-    torch.testing.assert_close(dense(grown)[:, :26], dense(whole))
+        grown = joined(grown, vectors.select(np.arange(n)), most=most)
+    assert grown.item.shape[1] <= most
+    torch.testing.assert_close(dense(grown), dense(whole), atol=1e-6, rtol=1e-5)
+
+
+def test_blocks_of_vectors_do_not_change_a_table(monkeypatch):
+    vectors, counts = random_vectors(26, width=3), np.ones(26, np.int64)
+    whole = likeness(vectors, counts, items=100, most=5)
+    monkeypatch.setattr("mgrec.model.likeness.BLOCK", 4)
+    monkeypatch.setattr("mgrec.model.likeness.ROWS", 7)
+    torch.testing.assert_close(dense(likeness(vectors, counts, items=100, most=5)), dense(whole))
 
 
 # Scores
@@ -179,6 +188,8 @@ def test_for_serving_the_whole_log_fills_the_tables(data, tiny):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (["model.experts.views=[linear, linear]"], "each named once"),
+        (["model.experts.views=[knn-]"], "a modality behind 'knn-'"),
         (["model.experts.views=[knn-smell]"], "'smell' is none of the recipe's"),
         (
             ["model.experts.views=[linear]", "model.experts.shared=true"],

@@ -18,9 +18,8 @@ def transitions(log: Sequences, n_items: int, *, items: int, most: int, ridge: f
     """Return which items follow each of the most-taken ones.
 
     It is the ridge regression of what came after every cut of every history on what came before it,
-    both fading with the distance from the cut: the transition part of SLIST (arXiv 2103.16104,
-    section 4.3). It takes four dense float32 matrices of the solved items, and time with the cube
-    of their number.
+    both fading with the distance from the cut: the transition part of SLIST (arXiv 2103.16104).
+    It takes four dense float32 matrices of the solved items, and time with the cube of their number.
 
     Parameters
     ----------

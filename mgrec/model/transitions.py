@@ -19,7 +19,7 @@ def transitions(log: Sequences, n_items: int, *, items: int, most: int, ridge: f
 
     It is the ridge regression of what came after every cut of every history on what came before it,
     both fading with the distance from the cut: the transition part of SLIST (arXiv 2103.16104).
-    It takes four dense float32 matrices of the solved items, and time with the cube of their number.
+    It takes four dense float32 matrices of the solved items, and time with their number's cube.
 
     Parameters
     ----------

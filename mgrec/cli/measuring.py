@@ -34,7 +34,7 @@ def evaluate(
         typer.Option("--baselines", help="Also popularity, kNN, a linear model and SASRec."),
     ] = False,
     contributions: Annotated[
-        bool, typer.Option("--contributions", help="Also without each expert, and each alone.")
+        bool, typer.Option("--contributions", help="Also without each part of it, and each alone.")
     ] = False,
     exclude_seen: Seen = False,
     threads: Threads = 0,

@@ -18,7 +18,9 @@ RANKED = 512  # histories scored at once
 class Reader(Protocol):
     """What makes a state of a history, and scores the catalogue by it."""
 
-    history: int  # most items of a history that are read
+    @property
+    def history(self) -> int:
+        """Most items of a history that are read."""
 
     def last(self, items: Tensor) -> Tensor:
         """int64 [rows, n], -1 for padding on the right, none empty -> [rows, ...], states."""

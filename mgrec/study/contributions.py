@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from mgrec.errors import RequestError
 from mgrec.measure.evaluation import Evaluation, measure
 from mgrec.model.generator import Generator
+from mgrec.model.readers import best_items
 from mgrec.recommender import Recommender
 
 REPEAT = "repeat score"
+LISTED = 20  # items that are measured
 
 
 def parts_of(model: Generator) -> list[str]:
@@ -36,10 +41,29 @@ def without(model: Generator, parts: list[str]) -> Generator:
     return made
 
 
+@dataclass(frozen=True)
+class _Experts:
+    """A model's experts as they are weighed, without what it generates: a `Reader`."""
+
+    model: Generator
+    history: int  # most items that are read
+
+    def last(self, items: Tensor) -> Tensor:
+        return items  # every expert makes states of its own, of another shape each
+
+    def scores(self, states: Tensor) -> Tensor:
+        context, experts = self.model.context(states), self.model.experts
+        assert experts is not None
+        assert context.views is not None
+        return experts.combined(context.views, context.seen)
+
+
 def contributions(
     made: Recommender, *, exclude_seen: bool = False
 ) -> Iterator[tuple[str, Evaluation]]:
-    """Measure a recommender without each part of its score, without any, and each expert alone.
+    """Measure a recommender without each part of its score, and each part alone.
+
+    What is left keeps the weights that were chosen for the whole.
 
     Raises
     ------
@@ -52,13 +76,20 @@ def contributions(
     for name in names:
         part = replace(made, model=without(made.model, [name]))
         yield f"without {name}", part.evaluate(exclude_seen=exclude_seen)
+    parts, present = made.split(), made.catalogue.present()
+
+    def measured(found: NDArray[np.int64]) -> Evaluation:
+        return measure(found, parts, made.catalogue.n_items, present)
+
+    experts, history = made.model.experts, parts.test.history
+    if experts is not None and experts.weight.any():
+        reader = _Experts(made.model, made.model.config.history)
+        together = best_items(reader, history, LISTED, exclude_seen)
+        yield "without generated", measured(together)
     if len(names) > 1:
         alone = replace(made, model=without(made.model, names))
         yield "generated alone", alone.evaluate(exclude_seen=exclude_seen)
-    if made.model.experts is None or made.model.experts.shared:
+    if experts is None or experts.shared:
         return  # shared ones have no reader to be asked by themselves
-    parts = made.split()
-    for name in made.model.experts.names:
-        found = made.model.experts[name].top(parts.test.history, 20, exclude_seen)
-        present = made.catalogue.present()
-        yield f"{name} alone", measure(found, parts, made.catalogue.n_items, present)
+    for name in experts.names:
+        yield f"{name} alone", measured(experts[name].top(history, LISTED, exclude_seen))

@@ -23,6 +23,7 @@ def test_every_part_is_measured_left_out_and_alone(pooled):
         "without id",
         "without text",
         f"without {REPEAT}",
+        "without generated",
         "generated alone",
         "id alone",
         "text alone",
@@ -31,6 +32,18 @@ def test_every_part_is_measured_left_out_and_alone(pooled):
     top = pooled.model.experts["text"].top(test.history, 10)
     hits = (top == test.targets[:, None]).any(1).mean()
     assert found["text alone"].metrics["Recall@10"].value == pytest.approx(hits)
+
+
+def test_without_what_is_generated_the_experts_rank_by_their_weighed_sum(pooled):
+    model, test = pooled.model, pooled.split().test
+    context = model.context(torch.from_numpy(test.history.padded()))
+    with torch.inference_mode():
+        total = model.experts.combined(context.views, context.seen)
+    right = torch.from_numpy(test.targets)[:, None]
+    rank = (total > total.gather(1, right)).sum(1)
+    assert model.experts.weight.any()
+    found = dict(contributions(pooled))["without generated"]
+    assert found.metrics["Recall@10"].value == pytest.approx(float((rank < 10).float().mean()))
 
 
 def test_what_is_left_out_no_longer_counts_and_the_model_stays(pooled, data, tiny):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import fields, replace
 
 import numpy as np
@@ -20,10 +19,11 @@ from mgrec.ids.trie import Trie
 from mgrec.model.generator import Generator
 from mgrec.model.likeness import joined
 from mgrec.model.neighbours import Table
+from mgrec.model.transitions import inherited
 from mgrec.newcomers import Newcomers
 from mgrec.recipe import is_table, shown_in
 
-NEIGHBOURS = 10  # whose names an item without a past is given the mean of
+NEIGHBOURS = 10  # that stand for an item without a past
 NAMES = "experts.of.id.view.embedding.weight"  # of a model's state: a free vector an item
 
 
@@ -96,11 +96,21 @@ def model_over(
     same = catalogue.ids is model.ids
     trie = model.trie if same else Trie.of(catalogue.ids)
     state = model.state_dict()
-    if NAMES in state:
-        state[NAMES] = _names(state[NAMES], catalogue)
-    for view in filter(is_table, model.config.experts.views):
-        most = model.config.experts.neighbours.most
-        state |= _table(state, f"experts.of.{view}.", shown_in(view), catalogue, most)
+    experts = model.config.experts
+    if not same and experts.views:
+        trained = int((~_padded(catalogue.added, catalogue.n_items)).sum())
+        like = stand_ins(catalogue, trained)
+        if NAMES in state:
+            state[NAMES] = _names(state[NAMES][:trained], like)
+        for view in filter(is_table, experts.views):
+            prefix = f"experts.of.{view}."
+            table = Table(*(state[prefix + field.name] for field in fields(Table)))
+            if (modality := shown_in(view)) is None:
+                table = inherited(table, trained, like, most=experts.neighbours.most)
+            else:
+                vectors = catalogue.vectors[modality]
+                table = joined(table, vectors, most=experts.neighbours.most)
+            state |= {prefix + name: part for name, part in vars(table).items()}
     with torch.device("meta"):
         made = Generator(model.config, catalogue.ids, catalogue.vectors, trie)
     made.load_state_dict(state, assign=True)
@@ -108,45 +118,35 @@ def model_over(
     return made.eval()
 
 
-def _names(known: Tensor, catalogue: Catalogue) -> Tensor:
-    """Append a vector for each new item, [items, dim]: the mean of its nearest neighbours' vectors.
+def stand_ins(catalogue: Catalogue, trained: int) -> Tensor:
+    """Return int64 [came, at most NEIGHBOURS]: for each item that has come since training, those
+    that training saw and that are nearest to it; -1 for all of an item that nothing is known of.
 
-    Neighbours are items that training saw, by the cosine of all continuous embeddings: so it does
+    Near by the cosine of all continuous embeddings. As none of those that came is asked, it does
     not matter who came in together with whom.
+
+    Parameters
+    ----------
+    trained : how many items training saw; they stand before the others
     """
-    more = catalogue.n_items - len(known)
-    if not more:
-        return known
     views = [torch.from_numpy(np.asarray(e.vectors)) for e in catalogue.vectors.values()]
     if not views:
-        return torch.cat([known, known.mean(0).expand(more, -1)])
+        return torch.full((catalogue.n_items - trained, 1), -1)
     # Each view by its own length, so that all weigh the same; one that is missing is zero.
     view = torch.cat([torch.nn.functional.normalize(v, dim=1) for v in views], 1)
-    trained = torch.from_numpy(~_padded(catalogue.added, catalogue.n_items)[: len(known)])
-    past, names = view[: len(known)][trained].T, known[trained]
-    nearest = min(NEIGHBOURS, len(names))
+    past, nearest = view[:trained].T, min(NEIGHBOURS, trained)
     parts = [
-        names[(some @ past).topk(nearest, dim=1).indices].mean(1)
-        for some in view[len(known) :].split(1024)
+        (some @ past).topk(nearest, dim=1).indices.masked_fill(~some.any(1, keepdim=True), -1)
+        for some in view[trained:].split(1024)
     ]
-    return torch.cat([known, *parts])
+    return torch.cat(parts)
 
 
-def _table(
-    state: Mapping[str, Tensor],
-    prefix: str,
-    modality: str | None,
-    catalogue: Catalogue,
-    most: int,
-) -> dict[str, Tensor]:
-    """Return an expert's table with the new items: at their places, or leading nowhere where only
-    the log could tell."""
-    table = Table(*(state[prefix + field.name] for field in fields(Table)))
-    if modality is None:
-        table = table.widened(catalogue.n_items)
-    else:
-        table = joined(table, catalogue.vectors[modality], most=most)
-    return {prefix + name: part for name, part in vars(table).items()}
+def _names(known: Tensor, like: Tensor) -> Tensor:
+    """Append a vector for each item that has come, [items, dim]: the mean of those that stand for
+    it, or of all."""
+    mean = known[like.clamp(min=0)].mean(1)
+    return torch.cat([known, torch.where(like[:, :1] < 0, known.mean(0), mean)])
 
 
 def _padded(mask: NDArray[np.bool_] | None, n: int) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from mgrec.data.sequences import Sequences
 from mgrec.errors import RecipeError
 from mgrec.model.likeness import joined, likeness
 from mgrec.model.neighbours import FLOORS, SCALES, Neighbours, Table
-from mgrec.model.transitions import transitions
+from mgrec.model.transitions import inherited, transitions
 from mgrec.recipe import Recipe
 from tests.planted import FUSIONS, random_vectors, tiny_generator, walks
 
@@ -83,6 +83,39 @@ def test_which_item_follows_is_known_without_training():
     expert = filled(transitions(walks(40), 40, **ALL, ridge=1.0))
     found = expert.top(Sequences.of([[i, i + 1, i + 2] for i in range(30)]), 3, exclude_seen=True)
     assert ((found[:, :1] == np.arange(30)[:, None] + 3).any(1)).mean() > 0.9
+
+
+def random_table(n, most=4):
+    torch.manual_seed(0)
+    strength, item = torch.rand(n, n).topk(most, dim=1)
+    return Table.of_rows(n, torch.randperm(n)[: n - 2], item[2:], strength[2:])  # two lead nowhere
+
+
+def test_who_has_no_past_follows_and_leads_as_those_that_he_is_like():
+    table = random_table(9)
+    like = torch.tensor([[0, 3, 8], [5, -1, 2], [-1, -1, -1]])
+    mean = np.zeros((3, 9))
+    for row, near in enumerate(like.tolist()):
+        for item in (i for i in near if i >= 0):
+            mean[row, item] += 1 / sum(i >= 0 for i in near)
+    before = dense(table).numpy()
+    wanted = np.block([[before, before @ mean.T], [mean @ before, mean @ before @ mean.T]])
+    found = dense(inherited(table, 9, like, most=100))
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    assert not found[11].any()
+    assert not found[:, 11].any()
+
+
+@pytest.mark.parametrize("most", [4, 100])
+def test_who_came_in_with_whom_does_not_matter(most, monkeypatch):
+    table, like = random_table(30), torch.randint(30, (12, 5))
+    at_once = inherited(table, 30, like, most=most)
+    torch.testing.assert_close(dense(at_once)[:30, :30], dense(table))  # nobody else's changes
+    monkeypatch.setattr("mgrec.model.transitions.ROWS", 7)
+    for came in (1, 5, 12):
+        table = inherited(table, 30, like[:came], most=most)
+    torch.testing.assert_close(dense(table), dense(at_once))
+    assert at_once.item.shape[1] <= 2 * most
 
 
 # What looks alike

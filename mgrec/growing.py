@@ -97,20 +97,19 @@ def model_over(
     trie = model.trie if same else Trie.of(catalogue.ids)
     state = model.state_dict()
     experts = model.config.experts
-    if not same and experts.views:
+    if not same and {"id", "linear"} & set(experts.views):
         trained = int((~_padded(catalogue.added, catalogue.n_items)).sum())
-        like = stand_ins(catalogue, trained)
+        like = stand_ins(catalogue, trained, counts)
         if NAMES in state:
             state[NAMES] = _names(state[NAMES][:trained], like)
-        for view in filter(is_table, experts.views):
-            prefix = f"experts.of.{view}."
-            table = Table(*(state[prefix + field.name] for field in fields(Table)))
-            if (modality := shown_in(view)) is None:
-                table = inherited(table, trained, like, most=experts.neighbours.most)
-            else:
-                vectors = catalogue.vectors[modality]
-                table = joined(table, vectors, most=experts.neighbours.most)
-            state |= {prefix + name: part for name, part in vars(table).items()}
+    for view in filter(is_table, () if same else experts.views):
+        prefix = f"experts.of.{view}."
+        table = Table(*(state[prefix + field.name] for field in fields(Table)))
+        if (modality := shown_in(view)) is None:
+            table = inherited(table, trained, like, most=experts.neighbours.most)
+        else:
+            table = joined(table, catalogue.vectors[modality], most=experts.neighbours.most)
+        state |= {prefix + name: part for name, part in vars(table).items()}
     with torch.device("meta"):
         made = Generator(model.config, catalogue.ids, catalogue.vectors, trie)
     made.load_state_dict(state, assign=True)
@@ -118,35 +117,38 @@ def model_over(
     return made.eval()
 
 
-def stand_ins(catalogue: Catalogue, trained: int) -> Tensor:
-    """Return int64 [came, at most NEIGHBOURS]: for each item that has come since training, those
-    that training saw and that are nearest to it; -1 for all of an item that nothing is known of.
+def stand_ins(catalogue: Catalogue, trained: int, counts: NDArray[np.int64]) -> Tensor:
+    """Return int64 [came, at most NEIGHBOURS]: which items stand for each that has come, -1 behind.
 
-    Near by the cosine of all continuous embeddings. As none of those that came is asked, it does
-    not matter who came in together with whom.
+    They are those of the log whose embeddings are nearest by cosine, all modalities weighing the
+    same, and none that is no nearer than any. As none of those that came is asked, it does not
+    matter who came in together with whom.
 
     Parameters
     ----------
-    trained : how many items training saw; they stand before the others
+    trained : how many items there were in training; they stand before the others
+    counts : int64 [at least trained], how often training saw each
     """
     views = [torch.from_numpy(np.asarray(e.vectors)) for e in catalogue.vectors.values()]
-    if not views:
+    known = torch.from_numpy(np.flatnonzero(counts[:trained]))
+    if not views or not len(known):
         return torch.full((catalogue.n_items - trained, 1), -1)
     # Each view by its own length, so that all weigh the same; one that is missing is zero.
     view = torch.cat([torch.nn.functional.normalize(v, dim=1) for v in views], 1)
-    past, nearest = view[:trained].T, min(NEIGHBOURS, trained)
-    parts = [
-        (some @ past).topk(nearest, dim=1).indices.masked_fill(~some.any(1, keepdim=True), -1)
-        for some in view[trained:].split(1024)
-    ]
+    past = view[known].T
+    parts = []
+    for some in view[trained:].split(1024):
+        cosine, nearest = (some @ past).topk(min(NEIGHBOURS, len(known)), dim=1)
+        parts.append(known[nearest].masked_fill(cosine <= 0, -1))
     return torch.cat(parts)
 
 
 def _names(known: Tensor, like: Tensor) -> Tensor:
     """Append a vector for each item that has come, [items, dim]: the mean of those that stand for
-    it, or of all."""
-    mean = known[like.clamp(min=0)].mean(1)
-    return torch.cat([known, torch.where(like[:, :1] < 0, known.mean(0), mean)])
+    it, or of all where none does."""
+    real = (like >= 0)[..., None]
+    mean = (known[like.clamp(min=0)] * real).sum(1) / real.sum(1).clamp(min=1)
+    return torch.cat([known, torch.where(real.any(1), mean, known.mean(0))])
 
 
 def _padded(mask: NDArray[np.bool_] | None, n: int) -> NDArray[np.bool_]:

@@ -34,7 +34,8 @@ def evaluate(
         typer.Option("--baselines", help="Also popularity, kNN, a linear model and SASRec."),
     ] = False,
     contributions: Annotated[
-        bool, typer.Option("--contributions", help="Also without each part of it, and each alone.")
+        bool,
+        typer.Option("--contributions", help="Also without each part of a score, and alone."),
     ] = False,
     exclude_seen: Seen = False,
     threads: Threads = 0,

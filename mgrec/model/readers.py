@@ -31,9 +31,18 @@ class Reader(Protocol):
 
 @torch.inference_mode()
 def best_items(
-    reader: Reader, history: Sequences, k: int, exclude_seen: bool = False
+    reader: Reader,
+    history: Sequences,
+    k: int,
+    exclude_seen: bool = False,
+    listed: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int64]:
     """Return int64 [rows, k]: item indices, best first, -1 behind the last.
+
+    Parameters
+    ----------
+    history : one row a user, none empty
+    listed : bool [items], which may come out; None: all
 
     Raises
     ------
@@ -44,6 +53,7 @@ def best_items(
     out = np.full((len(history), k), -1, np.int64)
     recent = history.last(reader.history)
     order = np.argsort(recent.lengths, kind="stable")
+    gone = None if listed is None or listed.all() else torch.from_numpy(~listed)
     for at in range(0, len(order), RANKED):
         rows = order[at : at + RANKED]
         scores = reader.scores(reader.last(torch.from_numpy(recent.select(rows).padded())))
@@ -51,5 +61,7 @@ def best_items(
             seen = torch.from_numpy(history.select(rows).padded())
             owner = torch.arange(len(rows))[:, None].expand_as(seen)
             scores[owner[seen >= 0], seen[seen >= 0]] = float("-inf")
+        if gone is not None:
+            scores[:, gone] = float("-inf")
         out[rows] = best(scores.numpy(), k)
     return out

@@ -6,15 +6,13 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mgrec.errors import RequestError
 from mgrec.measure.evaluation import Evaluation, measure
 from mgrec.model.generator import Generator
-from mgrec.model.readers import best_items
+from mgrec.model.readers import Reader, best_items
 from mgrec.recommender import Recommender
 
 REPEAT = "repeat score"
@@ -49,9 +47,11 @@ class _Experts:
     history: int  # most items that are read
 
     def last(self, items: Tensor) -> Tensor:
-        return items  # every expert makes states of its own, of another shape each
+        """The histories themselves, since every expert makes states of another shape of them."""
+        return items
 
     def scores(self, states: Tensor) -> Tensor:
+        """int64 [rows, n] -> float32 [rows, items]"""
         context, experts = self.model.context(states), self.model.experts
         assert experts is not None
         assert context.views is not None
@@ -61,9 +61,9 @@ class _Experts:
 def contributions(
     made: Recommender, *, exclude_seen: bool = False
 ) -> Iterator[tuple[str, Evaluation]]:
-    """Measure a recommender without each part of its score, and each part alone.
+    """Measure a recommender without each part of its score, and what scores by itself alone.
 
-    What is left keeps the weights that were chosen for the whole.
+    What is left keeps the weights and repeat scores that were chosen for the whole.
 
     Raises
     ------
@@ -76,20 +76,19 @@ def contributions(
     for name in names:
         part = replace(made, model=without(made.model, [name]))
         yield f"without {name}", part.evaluate(exclude_seen=exclude_seen)
-    parts, present = made.split(), made.catalogue.present()
+    experts, parts, catalogue = made.model.experts, made.split(), made.catalogue
 
-    def measured(found: NDArray[np.int64]) -> Evaluation:
-        return measure(found, parts, made.catalogue.n_items, present)
+    def measured(reader: Reader) -> Evaluation:
+        found = best_items(reader, parts.test.history, LISTED, exclude_seen, catalogue.listed)
+        return measure(found, parts, catalogue.n_items, catalogue.present())
 
-    experts, history = made.model.experts, parts.test.history
-    if experts is not None and experts.weight.any():
-        reader = _Experts(made.model, made.model.config.history)
-        together = best_items(reader, history, LISTED, exclude_seen)
-        yield "without generated", measured(together)
     if len(names) > 1:
+        if experts is not None and experts.weight.any():
+            reader = _Experts(made.model, made.model.config.history)
+            yield "without generated", measured(reader)
         alone = replace(made, model=without(made.model, names))
         yield "generated alone", alone.evaluate(exclude_seen=exclude_seen)
     if experts is None or experts.shared:
         return  # shared ones have no reader to be asked by themselves
     for name in experts.names:
-        yield f"{name} alone", measured(experts[name].top(history, LISTED, exclude_seen))
+        yield f"{name} alone", measured(experts[name])

@@ -94,10 +94,12 @@ def random_table(n, most=4):
 def test_who_has_no_past_follows_and_leads_as_those_that_he_is_like():
     table = random_table(9)
     like = torch.tensor([[0, 3, 8], [5, -1, 2], [-1, -1, -1]])
+    leads = (table.place < 7).tolist()
     mean = np.zeros((3, 9))
     for row, near in enumerate(like.tolist()):
-        for item in (i for i in near if i >= 0):
-            mean[row, item] += 1 / sum(i >= 0 for i in near)
+        stand_in = [i for i in near if i >= 0 and leads[i]]  # the table knows nothing of others
+        mean[row, stand_in] = 1 / max(1, len(stand_in))
+    assert not all(leads[i] for i in (0, 3, 8, 5, 2))
     before = dense(table).numpy()
     wanted = np.block([[before, before @ mean.T], [mean @ before, mean @ before @ mean.T]])
     found = dense(inherited(table, 9, like, most=100))
@@ -111,7 +113,7 @@ def test_who_came_in_with_whom_does_not_matter(most, monkeypatch):
     table, like = random_table(30), torch.randint(30, (12, 5))
     at_once = inherited(table, 30, like, most=most)
     torch.testing.assert_close(dense(at_once)[:30, :30], dense(table))  # nobody else's changes
-    monkeypatch.setattr("mgrec.model.transitions.ROWS", 7)
+    monkeypatch.setattr("mgrec.model.transitions.CELLS", 100)
     for came in (1, 5, 12):
         table = inherited(table, 30, like[:came], most=most)
     torch.testing.assert_close(dense(table), dense(at_once))

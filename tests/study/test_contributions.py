@@ -46,6 +46,15 @@ def test_without_what_is_generated_the_experts_rank_by_their_weighed_sum(pooled)
     assert found.metrics["Recall@10"].value == pytest.approx(float((rank < 10).float().mean()))
 
 
+def test_items_that_are_gone_are_in_no_list(pooled):
+    gone = np.arange(60)
+    rest = pooled.remove_items([pooled.catalogue.item_ids[row] for row in gone])
+    before, after = dict(contributions(pooled)), dict(contributions(rest))
+    for name, found in before.items():
+        assert np.isin(found.lists, gone).any()
+        assert not np.isin(after[name].lists, gone).any()
+
+
 def test_what_is_left_out_no_longer_counts_and_the_model_stays(pooled, data, tiny):
     model = pooled.model
     before = model.experts.weight.clone()

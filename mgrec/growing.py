@@ -17,9 +17,9 @@ from mgrec.errors import DataError
 from mgrec.ids.semantic_ids import extend
 from mgrec.ids.trie import Trie
 from mgrec.model.generator import Generator
+from mgrec.model.inheritance import inherited
 from mgrec.model.likeness import joined
 from mgrec.model.neighbours import Table
-from mgrec.model.transitions import inherited
 from mgrec.newcomers import Newcomers
 from mgrec.recipe import is_table, shown_in
 

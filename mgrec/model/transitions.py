@@ -6,14 +6,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import embedding_bag, pad
 
 from mgrec.data.sequences import Sequences
 from mgrec.model.neighbours import FADE, Table
 
 BEFORE, AFTER = 8, 4  # places before a cut of a history, and after it, that an equation counts
 AHEAD = 1.0  # places after a cut in which an item's weight falls to 1/e
-CELLS = 1 << 23  # of a table that are spelled out at once
 
 
 def transitions(log: Sequences, n_items: int, *, items: int, most: int, ridge: float) -> Table:
@@ -40,62 +38,6 @@ def transitions(log: Sequences, n_items: int, *, items: int, most: int, ridge: f
     strongest = _solved(log, row, m, ridge).topk(min(most, m), dim=1)
     follower = torch.from_numpy(known)[strongest.indices]
     return Table.of_rows(n_items, torch.from_numpy(known), follower, strongest.values)
-
-
-def inherited(table: Table, trained: int, like: Tensor, *, most: int) -> Table:
-    """Return a table over a catalogue that has grown.
-
-    An item without a past leads to others, and is led to, as those that it is like do on average;
-    those of them that the table does not know are left out. Nobody else's strengths change, and it
-    does not matter who came in together with whom.
-
-    Parameters
-    ----------
-    table : over the trained items and any of the others
-    trained : how many items there were in training; they stand before the others
-    like : int64 [others, n], which of the trained items each of the others is like; -1 for none
-    most : followers kept of each item among the trained ones, and as many among the others
-    """
-    place = table.place[:trained].long()
-    known = place.argsort()[: int((place < len(table.item) - 1).sum())]
-    item, strength = table.item[place[known]].long(), table.strength[place[known]]
-    came = item >= trained  # before, and are looked at anew with all others
-    item, strength = item.masked_fill(came, 0), strength.masked_fill(came, 0)
-    base = Table.of_rows(trained, known, *_strongest(item, strength, most))
-    row = base.place[like.clamp(min=0)].long().masked_fill(like < 0, len(known))
-
-    rows = [(base.item[:-1].long(), base.strength[:-1])]
-    for some in row.split(max(1, CELLS // trained)):
-        share = base.strength[some] / (some < len(known)).sum(1).clamp(min=1)[:, None, None]
-        leads_to = torch.zeros(len(some), trained)
-        leads_to.scatter_add_(1, base.item[some].long().flatten(1), share.flatten(1))
-        rows.append(_strongest(torch.arange(trained).expand(len(some), -1), leads_to, most))
-    width = max(item.shape[1] for item, _ in rows)
-    item, strength = (
-        torch.cat([pad(part, (0, width - part.shape[1])) for part in parts])
-        for parts in zip(*rows, strict=True)
-    )
-
-    others = torch.arange(trained, trained + len(like))
-    used = row[row < len(known)].unique()  # rows that stand in for any: few of all
-    none = len(used)
-    bags = torch.full((len(known) + 1,), none).scatter(0, used, torch.arange(none))[row]
-    column = torch.full((trained,), none).scatter(0, known[used], torch.arange(none))
-    more = []
-    at_once = max(1, CELLS // (none + len(others) + 1))
-    for i, s in zip(item.split(at_once), strength.split(at_once), strict=True):
-        spelled = torch.zeros(len(i), none + 1).scatter_add_(1, column[i], s)
-        led_to = embedding_bag(bags, spelled.T.contiguous(), mode="mean", padding_idx=none).T
-        more.append(_strongest(others.expand(len(i), -1), led_to, most))
-    item = torch.cat([item, torch.cat([i for i, _ in more])], 1)
-    strength = torch.cat([strength, torch.cat([s for _, s in more])], 1)
-    return Table.of_rows(trained + len(like), torch.cat([known, others]), item, strength)
-
-
-def _strongest(item: Tensor, strength: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """Keep the strongest of each row, [rows, at most `most`]."""
-    strength, kept = strength.topk(min(most, strength.shape[1]), dim=1)
-    return item.gather(1, kept), strength
 
 
 def _solved(log: Sequences, row: NDArray[np.int64], m: int, ridge: float) -> Tensor:

@@ -8,9 +8,10 @@ from mgrec import Recommender
 from mgrec.data.features import Embeddings
 from mgrec.data.sequences import Sequences
 from mgrec.errors import RecipeError
+from mgrec.model.inheritance import inherited
 from mgrec.model.likeness import joined, likeness
 from mgrec.model.neighbours import FLOORS, SCALES, Neighbours, Table
-from mgrec.model.transitions import inherited, transitions
+from mgrec.model.transitions import transitions
 from mgrec.recipe import Recipe
 from tests.planted import FUSIONS, random_vectors, tiny_generator, walks
 
@@ -113,7 +114,7 @@ def test_who_came_in_with_whom_does_not_matter(most, monkeypatch):
     table, like = random_table(30), torch.randint(30, (12, 5))
     at_once = inherited(table, 30, like, most=most)
     torch.testing.assert_close(dense(at_once)[:30, :30], dense(table))  # nobody else's changes
-    monkeypatch.setattr("mgrec.model.transitions.CELLS", 100)
+    monkeypatch.setattr("mgrec.model.inheritance.CELLS", 100)
     for came in (1, 5, 12):
         table = inherited(table, 30, like[:came], most=most)
     torch.testing.assert_close(dense(table), dense(at_once))

@@ -99,7 +99,7 @@ def model_over(
     experts = model.config.experts
     if not same and {"id", "linear"} & set(experts.views):
         trained = int((~_padded(catalogue.added, catalogue.n_items)).sum())
-        like = stand_ins(catalogue, trained, counts)
+        like = _stand_ins(catalogue, trained, counts)
         if NAMES in state:
             state[NAMES] = _names(state[NAMES][:trained], like)
     for view in filter(is_table, () if same else experts.views):
@@ -117,11 +117,11 @@ def model_over(
     return made.eval()
 
 
-def stand_ins(catalogue: Catalogue, trained: int, counts: NDArray[np.int64]) -> Tensor:
+def _stand_ins(catalogue: Catalogue, trained: int, counts: NDArray[np.int64]) -> Tensor:
     """Return int64 [came, at most NEIGHBOURS]: which items stand for each that has come, -1 behind.
 
     They are those of the log whose embeddings are nearest by cosine, all modalities weighing the
-    same, and none that is no nearer than any. As none of those that came is asked, it does not
+    same, and whose cosine is above 0. As none of those that came is asked, it does not
     matter who came in together with whom.
 
     Parameters

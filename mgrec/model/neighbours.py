@@ -53,11 +53,6 @@ class Table:
         last = (0, 0, 0, 1)
         return cls(place, pad(item.int(), last), pad(strength.clamp(min=0), last))
 
-    def widened(self, n_items: int) -> Table:
-        """Return it for a catalogue with more items, which lead nowhere."""
-        more = n_items - len(self.place)
-        return Table(pad(self.place, (0, more), value=len(self.item) - 1), self.item, self.strength)
-
 
 class Neighbours(nn.Module):
     """Scores the catalogue by the items near those of a history, the last of which count most.

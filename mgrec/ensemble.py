@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from mgrec.choice import best_epoch, sampled, scored, untimed
-from mgrec.data.features import Embeddings
 from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Cases, Split
 from mgrec.measure.metrics import ranks_of
 from mgrec.model.checkpoint import Checkpoint
 from mgrec.model.experts import Expert, Experts
 from mgrec.model.generator import Generator
-from mgrec.model.likeness import likeness
-from mgrec.model.neighbours import Neighbours
+from mgrec.model.neighbours import Neighbours, Table
 from mgrec.model.next_name import NextName
 from mgrec.model.training import Progress, train
-from mgrec.model.transitions import transitions
 from mgrec.progress import say
-from mgrec.recipe import Recipe, shown_in
+from mgrec.recipe import Recipe
 from mgrec.search.repeats import learn_repeat
 from mgrec.search.weights import learn_weights
+from mgrec.tables import Tables
 
 
 def fit_experts(
     experts: Experts,
     parts: Split,
-    vectors: Mapping[str, Embeddings],  # by modality
+    tables: Tables,  # of the train split
     recipe: Recipe,
     checkpoint: Callable[[str], Checkpoint | None],  # of a named stage
 ) -> dict[str, Any]:
@@ -39,7 +35,7 @@ def fit_experts(
     sample = sampled(parts.validation, recipe) if len(parts.validation) else None
     for name in experts.names:
         if isinstance(table := experts[name], Neighbours):
-            facts[name] = fill(table, name, parts.train, vectors, recipe, sample)
+            facts[name] = fill(table, tables[name], sample)
             continue
         done = fit_expert(
             experts,
@@ -54,31 +50,14 @@ def fit_experts(
     return facts
 
 
-def fill(
-    expert: Neighbours,
-    name: str,
-    log: Sequences,
-    vectors: Mapping[str, Embeddings],
-    recipe: Recipe,
-    sample: Cases | None = None,
-) -> dict[str, Any]:
-    """Make an expert's table; with a sample of cases, calibrate it on them."""
-    begun, config = time.monotonic(), recipe.model.experts.neighbours
-    say(f"expert {name}: a table of at most {min(config.items, expert.n_items):,} items")
-    if (modality := shown_in(name)) is None:
-        table = transitions(
-            log, expert.n_items, items=config.items, most=config.most, ridge=config.ridge
-        )
-    else:
-        counts = np.bincount(log.items, minlength=expert.n_items)
-        table = likeness(vectors[modality], counts, items=config.items, most=config.most)
+def fill(expert: Neighbours, table: Table, sample: Cases | None) -> dict[str, Any]:
+    """Give an expert its table; with a sample of cases, calibrate it on them."""
+    begun = time.monotonic()
     expert.fill(table)
     if sample is not None:
         expert.calibrate(sample.history, sample.targets)
-    seconds = time.monotonic() - begun
-    fitted = "" if sample is None else f", scale {expert.scale:.2g}, floor {expert.floor:.0e}"
-    say(f"expert {name}: {seconds:.1f} s{fitted}")
-    return {"seconds": seconds}
+    fitted = {"scale": float(expert.scale), "floor": float(expert.floor)}
+    return fitted | {"seconds": time.monotonic() - begun}
 
 
 def fit_expert(

@@ -23,10 +23,12 @@ from mgrec.model.checkpoint import Checkpoint, owner
 from mgrec.model.generator import Generator
 from mgrec.model.neighbours import Neighbours
 from mgrec.model.next_item import NextItem
+from mgrec.model.teacher import Teacher
 from mgrec.model.training import Evaluate, train
 from mgrec.progress import say
 from mgrec.recipe import Recipe
 from mgrec.search.ranking import top
+from mgrec.tables import Tables
 
 
 @dataclass(frozen=True)
@@ -109,9 +111,9 @@ def fit_model(
     start : a trained model to continue from; its alignment is not done again
     """
     model, alignment, facts = _prepare(catalogue, recipe, checkpoints.of("alignment"), start)
-    task = NextItem(model, parts.train, recipe.training, recipe.seed, alignment)
+    tables = _tables(catalogue, parts.train, recipe)
     done = train(
-        task,
+        _task(model, parts.train, recipe, alignment, tables),
         recipe.training,
         epochs=recipe.training.epochs,
         seed=recipe.seed + 1,  # other noise than the alignment's
@@ -120,9 +122,8 @@ def fit_model(
     )
     facts["training"] = {"seconds": done.seconds, "curve": done.curve, "epochs": best_epoch(done)}
     if model.experts is not None and not model.experts.shared:
-        facts["experts"] = fit_experts(
-            model.experts, parts, catalogue.vectors, recipe, checkpoints.of
-        )
+        facts["experts"] = fit_experts(model.experts, parts, tables, recipe, checkpoints.of)
+    facts["tables"] = tables.facts
     if len(parts.validation):
         facts |= combine(model.eval(), sampled(parts.validation, recipe), recipe)
     elif model.experts is not None:
@@ -142,8 +143,9 @@ def refit_model(
     epochs = chosen.facts["training"]["epochs"]
     say(f"final: training on everything for {epochs} epochs")
     model, alignment, facts = _prepare(catalogue, recipe, checkpoints.of("final-alignment"), start)
+    tables = _tables(catalogue, log, recipe)
     done = train(
-        NextItem(model, log, recipe.training, recipe.seed, alignment),
+        _task(model, log, recipe, alignment, tables),
         untimed(recipe),
         epochs=epochs,
         planned=recipe.training.epochs,
@@ -154,7 +156,7 @@ def refit_model(
         for name in () if model.experts.shared else model.experts.names:
             ours, theirs = model.experts[name], chosen.model.experts[name]
             if isinstance(ours, Neighbours) and isinstance(theirs, Neighbours):
-                fill(ours, name, log, catalogue.vectors, recipe)
+                fill(ours, tables[name], None)
                 ours.scale.copy_(theirs.scale)
                 ours.floor.copy_(theirs.floor)
                 continue
@@ -167,6 +169,23 @@ def refit_model(
     model.repeat.copy_(chosen.model.repeat)
     facts["training"] = {"seconds": done.seconds, "curve": done.curve, "epochs": epochs}
     return Fitted(model.eval(), facts)
+
+
+def _tables(catalogue: Catalogue, log: Sequences, recipe: Recipe) -> Tables:
+    return Tables(log, catalogue.n_items, catalogue.vectors, recipe.model.experts.neighbours)
+
+
+def _task(
+    model: Generator,
+    log: Sequences,
+    recipe: Recipe,
+    alignment: tuple[Alignment, float] | None,
+    tables: Tables,
+) -> NextItem:
+    """Return sequence training, with a teacher where the recipe wants one."""
+    share = recipe.training.teacher
+    teacher = Teacher(tables["linear"], share) if share else None
+    return NextItem(model, log, recipe.training, recipe.seed, alignment, teacher)
 
 
 def _prepare(

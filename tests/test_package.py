@@ -26,6 +26,7 @@ ORDER = (
     ("catalogue",),
     ("users", "newcomers"),
     ("choice", "growing", "given"),
+    ("tables",),
     ("ensemble",),
     ("fitting",),
     ("journal",),

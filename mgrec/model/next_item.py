@@ -13,6 +13,7 @@ from mgrec.data.sequences import Sequences
 from mgrec.model.alignment import Alignment
 from mgrec.model.decoder import Context
 from mgrec.model.generator import Generator
+from mgrec.model.teacher import Teacher
 from mgrec.recipe import TrainingConfig
 
 
@@ -26,6 +27,7 @@ class NextItem:
     ----------
     train : one row a user
     auxiliary : alignment kept on during sequence training, with its weight; or None
+    teacher : draws some of the targets; None takes all of them from the log
     """
 
     name = "training"
@@ -37,9 +39,10 @@ class NextItem:
         config: TrainingConfig,
         seed: int,
         auxiliary: tuple[Alignment, float] | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         self.generator, self.train, self.seed = generator, train, seed
-        self.targets, self.auxiliary = config.targets, auxiliary
+        self.targets, self.auxiliary, self.teacher = config.targets, auxiliary, teacher
         # An auxiliary alignment holds the generator, and parameters of its own to train.
         self.module: nn.Module = generator if auxiliary is None else auxiliary[0]
         self.every = generator.config.family == "default"
@@ -56,7 +59,8 @@ class NextItem:
     def loss(self, batch: Tensor) -> Tensor:
         """Return the mean negative log-probability a target, and what is trained beside it."""
         model = self.generator
-        context, items = self._every(batch) if self.every else self._last(batch)
+        targets = batch[:, 1:] if self.teacher is None else self.teacher.targets(batch)
+        context, items = (self._every if self.every else self._last)(batch, targets)
         loss = -model.log_prob(context, items).mean()
         if model.experts is not None and model.experts.shared:
             loss = loss + model.experts.loss(context.start, items)
@@ -65,18 +69,16 @@ class NextItem:
             loss = loss + weight * alignment.loss(alignment.sample(items))
         return loss
 
-    def _every(self, batch: Tensor) -> tuple[Context, Tensor]:
-        """Every position of a window is the context of the item after it."""
-        history, targets = batch[:, :-1], batch[:, 1:]
+    def _every(self, batch: Tensor, targets: Tensor) -> tuple[Context, Tensor]:
+        """Every position of a window is the context of the target beside it."""
         real = targets >= 0
-        return Context(self.generator.states(history)[real]), targets[real]
+        return Context(self.generator.states(batch[:, :-1])[real]), targets[real]
 
-    def _last(self, batch: Tensor) -> tuple[Context, Tensor]:
-        """The items before a window's last one are the context of it."""
+    def _last(self, batch: Tensor, targets: Tensor) -> tuple[Context, Tensor]:
+        """The items before a window's last one are the context of the last target."""
         last = (batch >= 0).sum(1, keepdim=True) - 1
-        targets = batch.gather(1, last)[:, 0]
         history = batch.scatter(1, last, -1)[:, : int(last.max())]
-        return self.generator.context(history), targets
+        return self.generator.context(history), targets.gather(1, last - 1)[:, 0]
 
 
 def tiled(train: Sequences, history: int, rng: np.random.Generator) -> Sequences:

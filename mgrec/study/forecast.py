@@ -38,7 +38,8 @@ def forecast(data: Dataset, recipe: Recipe) -> str:
         drawn = min(data.n_items, 3 * recipe.training.targets + model.experts.negatives)
         products += experts * (model.experts.layers * layer + model.dim * drawn)
     seconds = targets * EPOCHS * products * 6 * OVERHEAD / rate
-    solved = min(data.n_items, model.experts.neighbours.items) if "linear" in views else 0
+    linear = "linear" in views or recipe.training.teacher > 0
+    solved = min(data.n_items, model.experts.neighbours.items) if linear else 0
     seconds += 3 * solved**3 / rate
     encoding = 0.0
     for modality in recipe.ids.modalities:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -119,8 +120,8 @@ def model_runs(entry: Entry, ground: Ground) -> list[Run]:
         def train(folder: Path) -> Ranking:
             made = _fitted(folder, recipe, identity, ground)
             stages = (made.facts.get(stage, {}) for stage in ("alignment", "training"))
-            experts = made.facts.get("experts", {}).values()
-            seconds = sum(stage.get("seconds", 0.0) for stage in (*stages, *experts))
+            apart = (made.facts.get(kind, {}).values() for kind in ("tables", "experts"))
+            seconds = sum(stage.get("seconds", 0.0) for stage in chain(stages, *apart))
             rate = len(ground.parts.test) / max(made.facts["test_seconds"], 1e-9)
             return Ranking(made, Cost(made.facts["parameters"], seconds, rate), made.tested)
 

@@ -49,25 +49,43 @@ class Column:
 
 def pages(shelf: Shelf) -> APIRouter:
     """Return the page's routes over a shelf."""
+    shown = _Pages(shelf)
     routes = APIRouter(include_in_schema=False)
-    environment = Environment(
-        loader=PackageLoader("mgrec.serving", "page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"score": _score, "count": _count}
+    for address, answer in (
+        ("/", shown.home),
+        ("/explain", shown.explain),
+        ("/codes", shown.codes),
+        ("/run", shown.run),
+        ("/report", shown.report),
+        ("/pictures/{item:path}", shown.picture),  # an id may hold a slash
+        ("/assets/{name}", shown.asset),
+    ):
+        routes.add_api_route(address, answer, methods=["GET"])
+    return routes
 
-    def html(name: str, **values: Any) -> HTMLResponse:
-        page = environment.get_template(name).render(names=list(shelf.runs), **values)
+
+class _Pages:
+    """One method an address."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+        self.environment = Environment(
+            loader=PackageLoader("mgrec.serving", "page"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self.environment.filters |= {"score": _score, "count": _count}
+
+    def _html(self, name: str, **values: Any) -> HTMLResponse:
+        page = self.environment.get_template(name).render(names=list(self.shelf.runs), **values)
         return HTMLResponse(page)
 
-    @routes.get("/")
-    async def home(call: Call) -> Response:
+    async def home(self, call: Call) -> Response:
         query = call.query_params.multi_items()
         state = State.of(query)
-        first = _chosen(shelf, state)[0]
+        first = _chosen(self.shelf, state)[0]
         note = ""
         if user := call.query_params.get("user", "").strip():
             log = _log(first.edition, user)
@@ -76,10 +94,10 @@ def pages(shelf: Shelf) -> APIRouter:
             else:
                 state = replace(state, history=tuple(log))
                 note = f"The last {len(log)} items of user {one_line(user)}, oldest first"
-        shown = await asyncio.gather(*(_column(s, state) for s in _chosen(shelf, state)))
-        return await asyncio.to_thread(built, first, state, note, shown)
+        shown = await asyncio.gather(*(_column(s, state) for s in _chosen(self.shelf, state)))
+        return await asyncio.to_thread(self._home, first, state, note, shown)
 
-    def built(first: Served, state: State, note: str, shown: list[Column]) -> Response:
+    def _home(self, first: Served, state: State, note: str, shown: list[Column]) -> Response:
         edition = first.edition
         found = search(edition, state.q)
         pages = max(1, -(-len(found) // PICKS))
@@ -87,7 +105,7 @@ def pages(shelf: Shelf) -> APIRouter:
         picks = found[page * PICKS : (page + 1) * PICKS].tolist()
         rows = edition.recommender.catalogue.index_of(state.history)
         users = edition.recommender.users.ids
-        return html(
+        return self._html(
             "home.html",
             state=state,
             note=note,
@@ -101,14 +119,13 @@ def pages(shelf: Shelf) -> APIRouter:
             users=[str(user) for user in users.head(USERS).to_list()],
             anybody=str(users[secrets.randbelow(len(users))]) if len(users) else "",
             hints=edition.hints,
-            chosen=[served.name for served in _chosen(shelf, state)],
+            chosen=[served.name for served in _chosen(self.shelf, state)],
             n_items=edition.n_items,
         )
 
-    @routes.get("/explain")
-    async def explain(call: Call) -> Response:
+    async def explain(self, call: Call) -> Response:
         state = State.of(call.query_params.multi_items())
-        served = _chosen(shelf, state)[0]
+        served = _chosen(self.shelf, state)[0]
         item = call.query_params.get("item", "")
 
         def look(edition: Edition) -> tuple[list[Card], Any]:
@@ -119,20 +136,19 @@ def pages(shelf: Shelf) -> APIRouter:
             return cards(edition, [row], served.pictures), found
 
         edition, (card, explanation) = await served.ask(look)
-        return html(
+        return self._html(
             "explain.html", state=state, edition=edition, card=card[0], explanation=explanation
         )
 
-    @routes.get("/codes")
-    async def codes(call: Call) -> Response:
+    async def codes(self, call: Call) -> Response:
         state = State.of(call.query_params.multi_items())
-        served = _chosen(shelf, state)[0]
+        served = _chosen(self.shelf, state)[0]
         edition = served.edition
         slots = edition.recommender.catalogue.ids.target_slots
         prefix = prefix_of(call.query_params.get("prefix", ""), len(slots))
         where = await asyncio.to_thread(place, edition.recommender, prefix)
         few = where.rows[:PICKS]
-        return html(
+        return self._html(
             "codes.html",
             state=state,
             edition=edition,
@@ -150,12 +166,11 @@ def pages(shelf: Shelf) -> APIRouter:
             ],
         )
 
-    @routes.get("/run")
-    async def run(call: Call) -> Response:
+    async def run(self, call: Call) -> Response:
         state = State.of(call.query_params.multi_items())
-        served = _chosen(shelf, state)[0]
+        served = _chosen(self.shelf, state)[0]
         catalogue = served.edition.recommender.catalogue
-        return html(
+        return self._html(
             "run.html",
             state=state,
             edition=served.edition,
@@ -163,9 +178,8 @@ def pages(shelf: Shelf) -> APIRouter:
             health=[line for name in catalogue.codes for line in catalogue.health_of(name)],
         )
 
-    @routes.get("/report")
-    async def report(call: Call) -> Response:
-        served = _chosen(shelf, State.of(call.query_params.multi_items()))[0]
+    async def report(self, call: Call) -> Response:
+        served = _chosen(self.shelf, State.of(call.query_params.multi_items()))[0]
         file = _report(served)
         if file is None:
             raise Refusal(404, "report: this run has no report.html beside its artifact")
@@ -175,9 +189,8 @@ def pages(shelf: Shelf) -> APIRouter:
             file, media_type="text/html", headers={"content-security-policy": policy}
         )
 
-    @routes.get("/pictures/{item:path}")  # an id may hold a slash
-    async def picture(item: str, run: str | None = None) -> Response:
-        served = shelf[run]
+    async def picture(self, item: str, run: str | None = None) -> Response:
+        served = self.shelf[run]
         edition = served.edition
         row = int(edition.recommender.catalogue.index_of([item])[0])
         found = None if row < 0 else picture_file(edition, row, served.pictures)
@@ -187,8 +200,7 @@ def pages(shelf: Shelf) -> APIRouter:
             found[0], media_type=found[1], headers={"cache-control": "private, max-age=3600"}
         )
 
-    @routes.get("/assets/{name}")
-    async def asset(name: str) -> Response:
+    async def asset(self, name: str) -> Response:
         if name not in ASSETS:
             raise Refusal(404, "asset: unknown")
         return FileResponse(
@@ -196,8 +208,6 @@ def pages(shelf: Shelf) -> APIRouter:
             media_type=ASSETS[name],
             headers={"cache-control": "no-cache"},
         )
-
-    return routes
 
 
 async def _column(served: Served, state: State) -> Column:

@@ -1,4 +1,4 @@
-"""How much each expert counts beside the generated score: a few numbers chosen on validation."""
+"""How much each expert counts beside the generated score: a few numbers fitted on validation."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from mgrec.model.generator import Generator
 from mgrec.search.beam import beam_search
 from mgrec.search.exact import score_items
 
-# Only ratios count, so that a climb may leave the grid, by factors.
-GRID = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.0, 16.0)
-FACTORS = (0.25, 0.5, 0.7, 1.4, 2.0, 4.0)  # of all experts at once, against the generated score
-STARTS = (1.0, 2.0, 4.0, 8.0)  # of all experts
-ROUNDS = 10  # at most, from each start
+STEPS = 200  # of the solver, at most
+BEGIN = 0.2  # every weight before the first
 
-Part = tuple[Tensor, Tensor]  # what `_gains` returns
+# Log-probabilities, float64 [cases, candidates, 1 + experts], the generated one first; which are
+# candidates, bool [cases, candidates]; and the place of the right one, int64 [cases].
+Part = tuple[Tensor, Tensor, Tensor]
 
 
 def learn_weights(
     model: Generator, history: Sequences, targets: NDArray[np.integer], beams: int, rows: int = 128
 ) -> None:
-    """Set ``model.experts.weight`` to the best by NDCG@10 that a climb from several starts finds.
+    """Set ``model.experts.weight`` to what makes the targets likeliest among their candidates.
 
-    The generated score keeps weight 1, since only ratios matter to a ranking. Candidates are the
-    beam's items, every expert's best, as many each, and the history's.
+    It is a conditional logit of the log-probabilities with weights above 0: smooth, and with one
+    best answer, where NDCG has steps and many. The generated score keeps weight 1, since only
+    ratios matter to a ranking. Candidates are the beam's items, every expert's best, as many each,
+    and the history's; a case whose target is none of them says nothing.
 
     Parameters
     ----------
@@ -36,36 +37,41 @@ def learn_weights(
     """
     assert model.experts is not None
     parts = [
-        _gains(model, history.select(np.arange(at, min(at + rows, len(history)))), found, beams)
+        _part(model, history.select(np.arange(at, min(at + rows, len(history)))), found, beams)
         for at, found in zip(
             range(0, len(history), rows), torch.from_numpy(targets).long().split(rows), strict=True
         )
     ]
-    climbs = [_climb(parts, torch.full((len(model.experts.names),), start)) for start in STARTS]
-    model.experts.weight.copy_(max(climbs, key=lambda w: _mean_ndcg(parts, w)))
+    log_weight = _likeliest(parts, 1 + len(model.experts.names))
+    model.experts.weight.copy_((log_weight[1:] - log_weight[0]).exp())
 
 
-def _climb(parts: list[Part], weight: Tensor) -> Tensor:
-    """Move one weight, or all by one factor, for as long as that gains."""
-    for _ in range(ROUNDS):
-        before = weight
-        for expert in torch.eye(len(weight)):
-            tried = [weight * (1 - expert) + value * expert for value in GRID]
-            weight = max([weight, *tried], key=lambda w: _mean_ndcg(parts, w))
-        tried = [weight * factor for factor in FACTORS]
-        weight = max([weight, *tried], key=lambda w: _mean_ndcg(parts, w))
-        if torch.equal(weight, before):
-            break
-    return weight
+def _likeliest(parts: list[Part], features: int) -> Tensor:
+    """Return float64 [features]: the logarithms of the weights."""
+    log_weight = torch.full((features,), BEGIN, dtype=torch.float64).log().requires_grad_()
+    solver = torch.optim.LBFGS([log_weight], max_iter=STEPS, line_search_fn="strong_wolfe")
+    cases = max(1, sum(len(right) for *_, right in parts))
+
+    def loss() -> Tensor:
+        solver.zero_grad()
+        each = [_unlikely(*part, log_weight.exp()) for part in parts]
+        mean = torch.stack(each).sum() / cases
+        mean.backward()
+        return mean
+
+    solver.step(loss)
+    return log_weight.detach()
 
 
-def _mean_ndcg(parts: list[Part], weight: Tensor) -> float:
-    return sum(_ndcg(*part, weight) for part in parts) / sum(len(right) for _, right in parts)
+def _unlikely(features: Tensor, real: Tensor, right: Tensor, weight: Tensor) -> Tensor:
+    """Return the summed negative log-likelihood of the right candidates under some weights."""
+    scores = (features @ weight).masked_fill(~real, float("-inf"))
+    return (scores.logsumexp(1) - scores.gather(1, right[:, None])[:, 0]).sum()
 
 
-@torch.inference_mode()
-def _gains(model: Generator, history: Sequences, targets: Tensor, beams: int) -> Part:
-    """Return candidates' log-probabilities [cases, candidates, 1 + experts], and which is right."""
+@torch.no_grad()  # and no inference mode: the solver differentiates by what comes of it
+def _part(model: Generator, history: Sequences, targets: Tensor, beams: int) -> Part:
+    """Return the candidates of the cases whose target is one of them."""
     assert model.experts is not None
     context = model.context(torch.from_numpy(history.padded()))
     assert context.views is not None
@@ -74,21 +80,14 @@ def _gains(model: Generator, history: Sequences, targets: Tensor, beams: int) ->
     beam, _ = beam_search(model, context, beams)
     best = experts.topk(min(beams, experts.shape[2]), dim=2).indices  # [experts, cases, beams]
     candidates = torch.cat([beam, context.seen, *best], 1).clamp(min=0).sort(1).values
-    repeated = torch.zeros_like(candidates, dtype=torch.bool)
-    repeated[:, 1:] = candidates[:, 1:] == candidates[:, :-1]
+    real = torch.ones_like(candidates, dtype=torch.bool)
+    real[:, 1:] = candidates[:, 1:] != candidates[:, :-1]
     generated = score_items(model, context, candidates)
     if model.config.repeat:  # its normaliser is one for all of a case's candidates
-        generated += model.repeat * (candidates[..., None] == context.seen[:, None]).any(-1)
-    generated = generated.masked_fill(repeated, float("-inf"))
+        again = (candidates[..., None] == context.seen[:, None]).any(-1)
+        generated = generated + model.repeat * again
     each = experts.gather(2, candidates.expand(len(experts), -1, -1))
-    right = (candidates == targets[:, None]) & ~repeated
-    return torch.cat([generated[None], each]).permute(1, 2, 0), right
-
-
-def _ndcg(features: Tensor, right: Tensor, weight: Tensor) -> float:
-    """Return the summed NDCG@10 under some weights."""
-    scores = features[..., 0] + features[..., 1:] @ weight
-    target = scores.masked_fill(~right, float("-inf")).max(1, keepdim=True).values
-    rank = (scores > target).sum(1)
-    found = right.any(1) & (rank < 10)
-    return float((found / torch.log2(rank + 2.0)).sum())
+    features = torch.cat([generated[None], each]).permute(1, 2, 0).double()
+    right = (candidates == targets[:, None]) & real
+    told = right.any(1)
+    return features[told], real[told], right[told].int().argmax(1)

@@ -167,6 +167,7 @@ def refit_model(
         model.experts.weight.copy_(chosen.model.experts.weight)
         model.experts.repeat.copy_(chosen.model.experts.repeat)
     model.repeat.copy_(chosen.model.repeat)
+    facts["tables"] = tables.facts
     facts["training"] = {"seconds": done.seconds, "curve": done.curve, "epochs": epochs}
     return Fitted(model.eval(), facts)
 

@@ -59,8 +59,7 @@ class NextItem:
     def loss(self, batch: Tensor) -> Tensor:
         """Return the mean negative log-probability a target, and what is trained beside it."""
         model = self.generator
-        targets = batch[:, 1:] if self.teacher is None else self.teacher.targets(batch)
-        context, items = (self._every if self.every else self._last)(batch, targets)
+        context, items = self._every(batch) if self.every else self._last(batch)
         loss = -model.log_prob(context, items).mean()
         if model.experts is not None and model.experts.shared:
             loss = loss + model.experts.loss(context.start, items)
@@ -69,16 +68,23 @@ class NextItem:
             loss = loss + weight * alignment.loss(alignment.sample(items))
         return loss
 
-    def _every(self, batch: Tensor, targets: Tensor) -> tuple[Context, Tensor]:
-        """Every position of a window is the context of the target beside it."""
-        real = targets >= 0
-        return Context(self.generator.states(batch[:, :-1])[real]), targets[real]
+    def _every(self, batch: Tensor) -> tuple[Context, Tensor]:
+        """Every position of a window is the context of the item after it."""
+        real = batch[:, 1:] >= 0
+        return Context(self.generator.states(batch[:, :-1])[real]), self._after(batch, real)
 
-    def _last(self, batch: Tensor, targets: Tensor) -> tuple[Context, Tensor]:
-        """The items before a window's last one are the context of the last target."""
+    def _last(self, batch: Tensor) -> tuple[Context, Tensor]:
+        """The items before a window's last one are the context of it."""
         last = (batch >= 0).sum(1, keepdim=True) - 1
         history = batch.scatter(1, last, -1)[:, : int(last.max())]
-        return self.generator.context(history), targets.gather(1, last - 1)[:, 0]
+        wanted = torch.zeros_like(batch[:, 1:], dtype=torch.bool).scatter_(1, last - 1, True)
+        return self.generator.context(history), self._after(batch, wanted)
+
+    def _after(self, batch: Tensor, wanted: Tensor) -> Tensor:
+        """Return int64 [wanted]: what comes after some places, bool [rows, n - 1]."""
+        if self.teacher is None:
+            return batch[:, 1:][wanted]
+        return self.teacher.targets(batch, wanted)
 
 
 def tiled(train: Sequences, history: int, rng: np.random.Generator) -> Sequences:

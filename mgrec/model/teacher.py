@@ -31,21 +31,25 @@ class Teacher:
         self.weight = table.strength**SHARPNESS  # [rows, most]
         self.mass = self.weight.sum(1)  # [rows]
 
-    def targets(self, windows: Tensor) -> Tensor:
-        """Return int64 [rows, n - 1]: what follows each item but the last of windows [rows, n].
+    def targets(self, windows: Tensor, wanted: Tensor) -> Tensor:
+        """Return int64 [wanted]: targets of some places of windows.
 
-        That is the next one or, with the chance of `share`, a draw: one of the latest items of the
+        That is the next item or, with the chance of `share`, a draw: one of the latest items of the
         history, then one of those that follow it, both in proportion to the square of (fade times
-        strength). Where the table knows nothing of a history, the next one stays. Padding, -1 on
-        the right, stays padding.
+        strength). Where the table knows nothing of a history, the next item stays.
+
+        Parameters
+        ----------
+        windows : int64 [rows, n], -1 for padding on the right
+        wanted : bool [rows, n - 1], which items' followers; none is padding
         """
         targets = windows[:, 1:].clone()
-        drawn = (torch.rand(targets.shape, device=windows.device) < self.share) & (targets >= 0)
+        drawn = (torch.rand(targets.shape) < self.share) & wanted
         # Of each place, itself and what stands before it, the latest first: [cases, READ].
         behind = pad(windows[:, :-1], (READ - 1, 0), value=-1).unfold(1, READ, 1).flip(-1)
         behind = behind[drawn]
         row = self.place[behind.clamp(min=0)].long()
-        fade = torch.exp(-torch.arange(READ, device=windows.device) / FADE)
+        fade = torch.exp(-torch.arange(READ) / FADE)
         said = self.mass[row] * fade**SHARPNESS * (behind >= 0)
         known = said.sum(1) > 0
         row = row[known].gather(1, said[known].multinomial(1))[:, 0]
@@ -53,4 +57,4 @@ class Teacher:
         found = targets[drawn]
         found[known] = self.item[row].gather(1, follower)[:, 0].long()
         targets[drawn] = found
-        return targets
+        return targets[wanted]

@@ -13,7 +13,7 @@ from mgrec.search.beam import beam_search
 from mgrec.search.exact import score_items
 
 STEPS = 200  # of the solver, at most
-BEGIN = 0.2  # every weight before the first
+PRIOR = 0.2, 1.5  # a weight is about so much, give or take so many powers of e
 
 # Log-probabilities, float64 [cases, candidates, 1 + experts], the generated one first; which are
 # candidates, bool [cases, candidates]; and the place of the right one, int64 [cases].
@@ -25,10 +25,11 @@ def learn_weights(
 ) -> None:
     """Set ``model.experts.weight`` to what makes the targets likeliest among their candidates.
 
-    It is a conditional logit of the log-probabilities with weights above 0: smooth, and with one
-    best answer, where NDCG has steps and many. The generated score keeps weight 1, since only
-    ratios matter to a ranking. Candidates are the beam's items, every expert's best, as many each,
-    and the history's; a case whose target is none of them says nothing.
+    It is a conditional logit of the log-probabilities with weights above 0: smooth, where NDCG has
+    steps. A weak prior keeps them finite where a score is of no use or cases are few. The generated
+    score keeps weight 1, since only ratios matter to a ranking. Candidates are the beam's items,
+    every expert's best, as many each, and the history's; a case whose target is none of them says
+    nothing.
 
     Parameters
     ----------
@@ -48,14 +49,16 @@ def learn_weights(
 
 def _likeliest(parts: list[Part], features: int) -> Tensor:
     """Return float64 [features]: the logarithms of the weights."""
-    log_weight = torch.full((features,), BEGIN, dtype=torch.float64).log().requires_grad_()
+    centre, spread = np.log(PRIOR[0]), PRIOR[1]
+    log_weight = torch.full((features,), centre, dtype=torch.float64, requires_grad=True)
     solver = torch.optim.LBFGS([log_weight], max_iter=STEPS, line_search_fn="strong_wolfe")
     cases = max(1, sum(len(right) for *_, right in parts))
 
     def loss() -> Tensor:
         solver.zero_grad()
         each = [_unlikely(*part, log_weight.exp()) for part in parts]
-        mean = torch.stack(each).sum() / cases
+        strange = ((log_weight - centre) / spread).square().sum() / 2
+        mean = (torch.stack(each).sum() + strange) / cases
         mean.backward()
         return mean
 
@@ -79,9 +82,10 @@ def _part(model: Generator, history: Sequences, targets: Tensor, beams: int) -> 
     experts = model.experts.log_probs(context.views, context.seen)  # [experts, cases, items]
     beam, _ = beam_search(model, context, beams)
     best = experts.topk(min(beams, experts.shape[2]), dim=2).indices  # [experts, cases, beams]
-    candidates = torch.cat([beam, context.seen, *best], 1).clamp(min=0).sort(1).values
-    real = torch.ones_like(candidates, dtype=torch.bool)
-    real[:, 1:] = candidates[:, 1:] != candidates[:, :-1]
+    candidates = torch.cat([beam, context.seen, *best], 1).sort(1).values  # -1 where there is none
+    real = candidates >= 0
+    real[:, 1:] &= candidates[:, 1:] != candidates[:, :-1]
+    candidates = candidates.clamp(min=0)
     generated = score_items(model, context, candidates)
     if model.config.repeat:  # its normaliser is one for all of a case's candidates
         again = (candidates[..., None] == context.seen[:, None]).any(-1)

@@ -23,12 +23,18 @@ def table_of(strength):
     return Table.of_rows(n, torch.arange(n), torch.arange(n).expand(n, n), strength)
 
 
+def taught(teacher, windows):
+    """Every place's target, int64 [rows, n - 1], -1 where there is padding."""
+    real = windows[:, 1:] >= 0
+    return windows[:, 1:].masked_scatter(real, teacher.targets(windows, real))
+
+
 def test_draws_are_as_frequent_as_the_table_says():
     torch.manual_seed(0)
     strength = torch.rand(6, 6) * (torch.rand(6, 6) < 0.6)
     strength[3] = 0  # leads nowhere
     windows = torch.tensor([[0, 3, 4, 1, 5]])
-    found = Teacher(table_of(strength), 1.0).targets(windows.expand(40_000, -1))
+    found = taught(Teacher(table_of(strength), 1.0), windows.expand(40_000, -1))
     for place in range(4):
         wanted = torch.zeros(6)
         for age, item in enumerate(windows[0, : place + 1].tolist()[::-1]):
@@ -44,7 +50,7 @@ def test_a_share_of_the_targets_is_drawn_and_padding_stays(share):
     leads[:8, 8] = 1  # wherever a history stands: to what no history holds
     windows = torch.randint(8, (500, 12))
     windows[::2, 5:] = -1
-    found = Teacher(table_of(leads), share).targets(windows)
+    found = taught(Teacher(table_of(leads), share), windows)
     drawn = found == 8
     assert torch.equal(found[~drawn], windows[:, 1:][~drawn])
     assert not drawn[windows[:, 1:] < 0].any()
@@ -53,19 +59,18 @@ def test_a_share_of_the_targets_is_drawn_and_padding_stays(share):
 
 def test_where_the_table_knows_nothing_the_log_is_believed():
     windows = torch.randint(9, (20, 6))
-    assert torch.equal(Teacher(Table.empty(9), 0.99).targets(windows), windows[:, 1:])
+    assert torch.equal(taught(Teacher(Table.empty(9), 0.99), windows), windows[:, 1:])
 
 
 def test_what_comes_later_is_not_looked_at():
-    strength = torch.rand(30, 30)
-    teacher = Teacher(table_of(strength), 0.7)
+    teacher = Teacher(table_of(torch.rand(30, 30)), 1.0)
     windows = torch.randint(30, (50, 10))
     other = windows.clone()
-    other[:, 6:] = torch.randint(30, (50, 4))
+    other[:, 5:] = torch.randint(30, (50, 5))  # the fifth place's own target too
     found = []
     for batch in (windows, other):
         torch.manual_seed(1)
-        found.append(teacher.targets(batch)[:, :5])
+        found.append(taught(teacher, batch)[:, :5])
     assert torch.equal(*found)
 
 
@@ -115,3 +120,13 @@ def test_without_an_expert_a_teacher_leaves_nothing_in_the_artifact(data, tiny, 
         made.save(tmp_path / str(share))
         sizes.append((tmp_path / str(share) / "model.safetensors").stat().st_size)
     assert sizes[0] == sizes[1]
+
+
+def test_training_for_serving_has_a_teacher_too(data, tiny):
+    learned = []
+    for share in (0, 0.9):
+        recipe = tiny("text", f"training.teacher={share}", "training.epochs=1")
+        made = Recommender.fit(data, recipe, final=True)
+        learned.append(made.model.tokens.weight)
+        assert set(made.facts["final"]["tables"]) == ({"linear"} if share else set())
+    assert not torch.equal(*learned)

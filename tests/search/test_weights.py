@@ -38,6 +38,18 @@ def test_the_weights_that_targets_were_drawn_by_are_found(weight):
     assert model.experts.weight.tolist() == pytest.approx(weight, abs=0.25)
 
 
+@pytest.mark.parametrize("cases", [2, 5, 2000])
+def test_weights_stay_finite_where_the_generated_score_is_useless_or_cases_are_few(cases):
+    model, histories, _ = drawn_by([1.0, 1.0], cases=cases)
+    with torch.inference_mode():
+        context = model.context(torch.from_numpy(histories.padded()))
+        known = model.experts.log_probs(context.views, context.seen)
+    targets = known.sum(0).softmax(1).multinomial(1)[:, 0].numpy()
+    learn_weights(model, histories, targets, beams=ITEMS)
+    assert (model.experts.weight < 1e3).all()
+    assert (model.experts.weight > (3 if cases > 1000 else 0)).all()
+
+
 def test_the_batch_that_cases_come_in_does_not_matter():
     found = []
     for rows in (7, 500):

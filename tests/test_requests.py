@@ -128,11 +128,25 @@ def test_an_answer_says_whether_it_is_certain(store, monkeypatch):
     assert not store.recommend_many([Request(user=user, k=5, beams=5)])[0].exact
     monkeypatch.setattr("mgrec.answering.FIRST", 2)
     monkeypatch.setattr("mgrec.answering.WIDEST", 4)
-    for limits in ({}, {"season": 1}):
-        request = Request(user=user, k=4, where="price < 30", beams=2, max_per=limits)
-        [found] = store.recommend_many([request])
-        assert len(found) == 4
-        assert not found.exact
+    items = store.catalogue.items
+    cheap = mask("price < 30", items)
+    seasons = {
+        item: [] if season is None else [season]
+        for item, season in zip(items["item_id"], items["season"].to_list(), strict=True)
+    }
+    allowed = set(items["item_id"].to_numpy()[cheap])
+    for most in (90, 1):
+        certain = 0
+        for user in store.users.ids[:30]:
+            limits = {"season": most} if most == 1 else {}
+            request = Request(user=user, k=4, where="price < 30", beams=2, max_per=limits)
+            [found] = store.recommend_many([request])
+            assert len(found) == 4
+            if found.exact:
+                certain += 1
+                ranked = [item for item in whole(store, user) if item.item_id in allowed]
+                assert found.item_ids == greedy(ranked, seasons, most, 4)
+        assert certain < 30
 
 
 def test_variety_holds_among_popular_items_too(store):

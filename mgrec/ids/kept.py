@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mgrec.ids.children import Children
 from mgrec.ids.trie import Trie
+
+Places = NDArray[np.integer]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,15 +43,6 @@ class Kept:
         """How many are kept."""
         return int(self.before[-1])
 
-    @cached_property
-    def shared(self) -> Tensor:
-        """uint8 [kept + 2]: how many codes a kept leaf shares with the kept leaf before.
-
-        Of the end it is 0, and what stands last stands behind the end, which may be asked for.
-        """
-        shared = torch.full((self.n_items + 2,), 255, dtype=torch.uint8)
-        return shared.scatter_reduce(0, self.before.long(), self.trie.shared, "amin")
-
     def empty(self, level: int) -> Tensor:
         """Return bool [nodes]: which of a level have no kept item under them."""
         if level not in self._nodes:
@@ -61,19 +55,16 @@ class Kept:
         """Return bool [rows, width]: which children have none under them, whoever asks."""
         return children.of(self.empty(level))
 
-    def holds(self, leaves: Tensor, users: Tensor) -> Tensor:
-        """Return bool [rows, m]: which leaves, int64 [rows, m], are kept; the same for all."""
-        return ~self.empty(self.trie.depth - 1)[leaves]
+    @property
+    def leaves(self) -> Tensor:
+        """bool [1, items]: which leaves are kept, for all alike."""
+        return ~self.empty(self.trie.depth - 1)[None]
 
-    def beside(self, leaves: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return of kept leaves, int32 [users, m]: their places among the kept ones, and how many
-        codes they share with the kept one before and with the one behind, uint8 [users, m]."""
-        place = self.before[leaves]
-        return place, self.shared[place], self.shared[place + 1]
-
-    def select(self, users: Tensor) -> Kept:
-        """Return what some of the users may have: the same."""
-        return self
+    def between(self, low: Places, high: Places, users: Places) -> Places:
+        """Return int [n]: how many leaves from low to before high, int [n], are kept, whoever
+        asks."""
+        before = self.before.numpy()
+        return before[high] - before[low]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,10 +94,18 @@ class Apart:
         table, shift = self._table(level, users)
         return Children(children.begin + shift, children.count).of(table)
 
-    def holds(self, leaves: Tensor, users: Tensor) -> Tensor:
-        """Return bool [rows, m]: which leaves, int64 [rows, m], each row's user may have."""
-        table, shift = self._table(self.masks[0].trie.depth - 1, users)
-        return ~table[leaves + shift[:, None]]
+    @property
+    def leaves(self) -> Tensor:
+        """bool [users, items]: which leaves each user may have."""
+        return torch.cat([kept.leaves for kept in self.masks])[self.which]
+
+    def between(self, low: Places, high: Places, users: Places) -> Places:
+        """Return int [n]: how many leaves from low to before high users may have, int [n] each."""
+        which, found = self.which.numpy()[users], np.empty(len(low), np.int32)
+        for number, kept in enumerate(self.masks):
+            mine = which == number
+            found[mine] = kept.between(low[mine], high[mine], users)
+        return found
 
     def _table(self, level: int, users: Tensor) -> tuple[Tensor, Tensor]:
         """Return bool [masks * nodes], all masks behind each other, as one look-up costs the least,
@@ -115,17 +114,3 @@ class Apart:
             self._nodes[level] = torch.cat([kept.empty(level) for kept in self.masks])
         table = self._nodes[level]
         return table, self.which[users] * (len(table) // len(self.masks))
-
-    def beside(self, leaves: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return places and shared codes as `Kept.beside` does, each user's among its own."""
-        order = self.which.argsort(stable=True)
-        sizes = self.which.bincount(minlength=len(self.masks)).tolist()
-        parts = leaves[order].split(sizes)  # views, so that a mask costs its look-ups only
-        found = [kept.beside(part) for kept, part in zip(self.masks, parts, strict=True)]
-        back = torch.empty_like(order).scatter_(0, order, torch.arange(len(order)))
-        place, left, right = (torch.cat(side)[back] for side in zip(*found, strict=True))
-        return place, left, right
-
-    def select(self, users: Tensor) -> Apart:
-        """Return what some of the users may have, in the order named."""
-        return Apart(self.masks, self.which[users], self._nodes)

@@ -70,6 +70,10 @@ class Level:
             return leaves.long()
         return torch.searchsorted(self.firsts, leaves.contiguous(), right=True) - 1
 
+    def leaf(self, nodes: NDArray[np.int64]) -> NDArray[np.integer]:
+        """Return int [...]: the first leaf of each node; of the one behind the last, the end."""
+        return nodes if self.firsts is None else self.firsts.numpy()[nodes]
+
     def _identity(self) -> Tensor:
         return torch.arange(len(self.code) + 1, dtype=torch.int32, device=self.code.device)
 

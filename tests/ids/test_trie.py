@@ -229,7 +229,6 @@ def test_filters_apart_are_each_user_s_own(world, data):
     for user, number in enumerate(which):
         alone = Filter.of(trie, some[number], exclude[user : user + 1])
         assert (together.items(4)[user] == alone.items(1)[0]).all()
-        assert (together.select(torch.tensor([user])).items(1) == alone.items(1)).all()
 
 
 def test_a_prefix_leads_to_its_items_and_an_illegal_one_to_none():

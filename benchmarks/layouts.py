@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from benchmarks.machine import facts
 from mgrec import Dataset, Recipe
 from mgrec.catalogue import Catalogue, build_catalogue
+from mgrec.choice import sampled
 from mgrec.data.sequences import Sequences
 from mgrec.data.splits import split
 from mgrec.fitting import selection
@@ -83,9 +84,10 @@ class CausalTask(NextItem):
     def loss(self, batch: Tensor) -> Tensor:
         model, history = self.generator, self.generator.history
         assert isinstance(history, CausalHistory)
-        ids, _ = model.content(batch[:, :-1])
+        windows = self.items_at(batch)
+        ids, _ = model.content(windows[:, :-1])
         memory, _ = history.encode(ids)
-        targets = batch[:, 1:]
+        targets = windows[:, 1:]
         rows, n = targets.shape
         places = list(model.ids.target)[:-1]
         before = model.tokens(model.token_table[targets.clamp(min=0)][..., places])
@@ -182,11 +184,12 @@ class FlatTask(CausalTask):
     def loss(self, batch: Tensor) -> Tensor:
         model, history = self.generator, self.generator.history
         assert isinstance(history, FlatHistory)
-        ids, _ = model.content(batch)
+        windows = self.items_at(batch)
+        ids, _ = model.content(windows)
         states = history.states(ids).flatten(1, 2)
         slots = ids.shape[2]
         # States one token before each of the target's: the last of the item before, then its own.
-        return _loss(model, states[:, slots - 1 : -1].unflatten(1, (-1, slots)), batch[:, 1:])
+        return _loss(model, states[:, slots - 1 : -1].unflatten(1, (-1, slots)), windows[:, 1:])
 
 
 def counted(task: type[NextItem]) -> type[NextItem]:
@@ -279,7 +282,7 @@ def main() -> None:
         recipe.training,
         epochs=recipe.training.epochs,
         seed=recipe.seed + 1,
-        evaluate=selection(model, parts.validation, recipe),
+        evaluate=selection(model, sampled(parts.validation, recipe), recipe),
     )
     begun = time.process_time()
     found, _ = top(model, parts.test.history, 20, recipe.search.validation_beams, recipe.search)

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mgrec.choice import best_epoch, sampled, scored, untimed
+from mgrec.choice import best_epoch, scored, untimed
 from mgrec.data.sequences import Sequences
-from mgrec.data.splits import Cases, Split
+from mgrec.data.splits import Cases
 from mgrec.measure.metrics import ranks_of
 from mgrec.model.checkpoint import Checkpoint
 from mgrec.model.experts import Expert, Experts
@@ -25,14 +25,14 @@ from mgrec.tables import Tables
 
 def fit_experts(
     experts: Experts,
-    parts: Split,
+    train: Sequences,
+    sample: Cases | None,  # of validation
     tables: Tables,  # of the train split
     recipe: Recipe,
-    checkpoint: Callable[[str], Checkpoint | None],  # of a named stage
+    checkpoint: Callable[[str], Checkpoint | None],  # of a named expert
 ) -> dict[str, Any]:
     """Train every expert by itself, each to its own best epoch on validation, or fill its table."""
     facts: dict[str, Any] = {}
-    sample = sampled(parts.validation, recipe) if len(parts.validation) else None
     for name in experts.names:
         if isinstance(table := experts[name], Neighbours):
             facts[name] = fill(table, tables[name], sample)
@@ -40,14 +40,34 @@ def fit_experts(
         done = fit_expert(
             experts,
             name,
-            parts.train,
+            train,
             recipe,
-            checkpoint(f"expert-{name}"),
+            checkpoint(name),
             recipe.model.experts.epochs,
             sample,
         )
         facts[name] = {"seconds": done.seconds, "curve": done.curve, "epochs": best_epoch(done)}
     return facts
+
+
+def refit_experts(
+    experts: Experts,
+    chosen: Experts,
+    facts: dict[str, Any],  # of the chosen ones
+    log: Sequences,
+    tables: Tables,  # of the whole log
+    recipe: Recipe,
+    checkpoint: Callable[[str], Checkpoint | None],  # of a named expert
+) -> None:
+    """Train every expert anew on a whole log, as validation chose it."""
+    for name in experts.names:
+        ours, theirs = experts[name], chosen[name]
+        if isinstance(ours, Neighbours) and isinstance(theirs, Neighbours):
+            fill(ours, tables[name], None)
+            ours.scale.copy_(theirs.scale)
+            ours.floor.copy_(theirs.floor)
+        else:
+            fit_expert(experts, name, log, recipe, checkpoint(name), facts[name]["epochs"])
 
 
 def fill(expert: Neighbours, table: Table, sample: Cases | None) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +15,29 @@ from mgrec.catalogue import Catalogue
 from mgrec.choice import best_epoch, sampled, scored, untimed
 from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Cases, Split
-from mgrec.ensemble import combine, fill, fit_expert, fit_experts
+from mgrec.ensemble import combine, fit_experts, refit_experts
 from mgrec.errors import RecipeError
 from mgrec.measure.metrics import ranks_of
 from mgrec.model.alignment import Alignment
 from mgrec.model.checkpoint import Checkpoint, owner
+from mgrec.model.experts import Experts
 from mgrec.model.generator import Generator
-from mgrec.model.neighbours import Neighbours
 from mgrec.model.next_item import NextItem
-from mgrec.model.teacher import Teacher
 from mgrec.model.training import Evaluate, train
 from mgrec.progress import say
 from mgrec.recipe import Recipe
 from mgrec.search.ranking import top
 from mgrec.tables import Tables
+from mgrec.teaching import Teachers, teachers_of
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained model, and what there is to say about its training."""
+    """A trained model, what there is to say about its training, and who taught it."""
 
     model: Generator
     facts: dict[str, Any]
+    teachers: Teachers | None = None
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,16 @@ class Checkpoints:
         """Return the checkpoint of a named stage."""
         return None if self.folder is None else Checkpoint(self.folder, self.owner, stage)
 
-    def remove(self, views: Iterable[str] = ()) -> None:
-        """Delete all of them, those of the experts' views too, when the artifact is saved."""
-        for stage in ("alignment", "training", *(f"expert-{view}" for view in views)):
+    def expert(self, kind: str, name: str) -> Checkpoint | None:
+        """Return the checkpoint of a named expert of some kind."""
+        return self.of(f"{kind}-{name}")
+
+    def remove(self, recipe: Recipe) -> None:
+        """Delete all of them, when the artifact is saved."""
+        stages = ["alignment", "training"]
+        stages += [f"expert-{view}" for view in recipe.model.experts.views]
+        stages += [f"teacher-{view}" for view in recipe.training.teachers]
+        for stage in stages:
             for name in (stage, f"final-{stage}"):
                 if (checkpoint := self.of(name)) is not None:
                     checkpoint.remove()
@@ -112,23 +120,39 @@ def fit_model(
     """
     model, alignment, facts = _prepare(catalogue, recipe, checkpoints.of("alignment"), start)
     tables = _tables(catalogue, parts.train, recipe)
+    sample = sampled(parts.validation, recipe) if len(parts.validation) else None
+
+    def trained(experts: Experts, kind: str) -> dict[str, Any]:
+        saves = partial(checkpoints.expert, kind)
+        return fit_experts(experts, parts.train, sample, tables, recipe, saves)
+
+    own = _own(model)  # before the model, as they may teach it
+    if own is not None:
+        facts["experts"] = trained(own, "expert")
+    teachers = None
+    if recipe.training.teacher:
+        experts = teachers_of(model, catalogue, recipe)
+        known = facts["experts"] if experts is own else trained(experts, "teacher")
+        teachers = Teachers.weighed(experts, recipe, sample, known)
+        facts["teachers"] = {
+            "weights": dict(zip(experts.names, teachers.weight.tolist(), strict=True)),
+            "experts": {} if experts is own else known,
+        }
     done = train(
-        _task(model, parts.train, recipe, alignment, tables),
+        _task(model, parts.train, recipe, alignment, teachers),
         recipe.training,
         epochs=recipe.training.epochs,
         seed=recipe.seed + 1,  # other noise than the alignment's
-        evaluate=selection(model, parts.validation, recipe) if len(parts.validation) else None,
+        evaluate=None if sample is None else selection(model, sample, recipe),
         checkpoint=checkpoints.of("training"),
     )
     facts["training"] = {"seconds": done.seconds, "curve": done.curve, "epochs": best_epoch(done)}
-    if model.experts is not None and not model.experts.shared:
-        facts["experts"] = fit_experts(model.experts, parts, tables, recipe, checkpoints.of)
     facts["tables"] = tables.facts
-    if len(parts.validation):
-        facts |= combine(model.eval(), sampled(parts.validation, recipe), recipe)
+    if sample is not None:
+        facts |= combine(model.eval(), sample, recipe)
     elif model.experts is not None:
         model.experts.weight.fill_(1)  # nothing tells them apart
-    return Fitted(model.eval(), facts)
+    return Fitted(model.eval(), facts, teachers)
 
 
 def refit_model(
@@ -144,28 +168,31 @@ def refit_model(
     say(f"final: training on everything for {epochs} epochs")
     model, alignment, facts = _prepare(catalogue, recipe, checkpoints.of("final-alignment"), start)
     tables = _tables(catalogue, log, recipe)
+
+    def trained(experts: Experts, before: Experts, known: dict[str, Any], kind: str) -> None:
+        saves = partial(checkpoints.expert, kind)
+        refit_experts(experts, before, known, log, tables, recipe, saves)
+
+    own, before = _own(model), chosen.model.experts
+    if own is not None and before is not None:
+        trained(own, before, chosen.facts["experts"], "final-expert")
+    teachers = None
+    if chosen.teachers is not None:
+        experts = teachers_of(model, catalogue, recipe)
+        if experts is not own:
+            trained(experts, chosen.teachers.experts, chosen.teachers.facts, "final-teacher")
+        teachers = replace(chosen.teachers, experts=experts)
     done = train(
-        _task(model, log, recipe, alignment, tables),
+        _task(model, log, recipe, alignment, teachers),
         untimed(recipe),
         epochs=epochs,
         planned=recipe.training.epochs,
         seed=recipe.seed + 1,
         checkpoint=checkpoints.of("final-training"),
     )
-    if model.experts is not None and chosen.model.experts is not None:
-        for name in () if model.experts.shared else model.experts.names:
-            ours, theirs = model.experts[name], chosen.model.experts[name]
-            if isinstance(ours, Neighbours) and isinstance(theirs, Neighbours):
-                fill(ours, tables[name], None)
-                ours.scale.copy_(theirs.scale)
-                ours.floor.copy_(theirs.floor)
-                continue
-            most = chosen.facts["experts"][name]["epochs"]
-            fit_expert(
-                model.experts, name, log, recipe, checkpoints.of(f"final-expert-{name}"), most
-            )
-        model.experts.weight.copy_(chosen.model.experts.weight)
-        model.experts.repeat.copy_(chosen.model.experts.repeat)
+    if model.experts is not None and before is not None:
+        model.experts.weight.copy_(before.weight)
+        model.experts.repeat.copy_(before.repeat)
     model.repeat.copy_(chosen.model.repeat)
     facts["tables"] = tables.facts
     facts["training"] = {"seconds": done.seconds, "curve": done.curve, "epochs": epochs}
@@ -176,16 +203,22 @@ def _tables(catalogue: Catalogue, log: Sequences, recipe: Recipe) -> Tables:
     return Tables(log, catalogue.n_items, catalogue.vectors, recipe.model.experts.neighbours)
 
 
+def _own(model: Generator) -> Experts | None:
+    """Return a model's experts, where they read for themselves and are trained by themselves."""
+    return None if model.experts is None or model.experts.shared else model.experts
+
+
 def _task(
     model: Generator,
     log: Sequences,
     recipe: Recipe,
     alignment: tuple[Alignment, float] | None,
-    tables: Tables,
+    teachers: Teachers | None,
 ) -> NextItem:
-    """Return sequence training, with a teacher where the recipe wants one."""
-    share = recipe.training.teacher
-    teacher = Teacher(tables["linear"], share) if share else None
+    """Return sequence training, with a teacher where there are some."""
+    teacher = None
+    if teachers is not None:
+        teacher = teachers.lists(log, recipe.model.history, recipe.training.teacher)
     return NextItem(model, log, recipe.training, recipe.seed, alignment, teacher)
 
 
@@ -235,9 +268,8 @@ def aligns(recipe: Recipe) -> bool:
     return recipe.ids.fusion == "late++" and ever and wanted
 
 
-def selection(model: Generator, validation: Cases, recipe: Recipe) -> Evaluate:
-    """Return the function that scores a model as it is on the validation sample."""
-    sample = sampled(validation, recipe)
+def selection(model: Generator, sample: Cases, recipe: Recipe) -> Evaluate:
+    """Return the function that scores a model as it is on a sample of validation."""
 
     def evaluate() -> dict[str, float]:
         begun = time.monotonic()

@@ -68,5 +68,5 @@ def make(
         )
     if out is not None:
         made.save(out)
-        saves.remove(recipe.model.experts.views)
+        saves.remove(recipe)
     return made

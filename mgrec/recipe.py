@@ -207,9 +207,11 @@ class TrainingConfig(Config):
     epochs: int = Field(60, ge=1)
     minutes: float | None = Field(None, gt=0)  # stops sequence training; resumes are not exact
     targets: int = Field(1024, ge=1)  # predicted items a step
-    # Part of sequence training's targets, those of shared experts too, that are drawn from what the
-    # linear model of `model.experts.neighbours` expects, in place of what the log holds.
+    # Part of sequence training's targets, those of shared experts too, that are drawn from what
+    # teachers expect, in place of what the log holds. Teachers are views as in `model.experts`,
+    # trained and weighed first; those that the recipe has no use for besides are dropped.
     teacher: float = Field(0, ge=0, lt=1)
+    teachers: tuple[str, ...] = Field(("linear",), min_length=1)
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)
     warmup: int = Field(300, ge=0)  # steps

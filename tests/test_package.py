@@ -27,7 +27,7 @@ ORDER = (
     ("users", "newcomers"),
     ("choice", "growing", "given"),
     ("tables",),
-    ("ensemble",),
+    ("ensemble", "teaching"),
     ("fitting",),
     ("journal",),
     ("replay",),

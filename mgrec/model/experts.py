@@ -133,7 +133,7 @@ class Experts(nn.Module):
             if is_table(name):
                 if (shown := shown_in(name)) is not None and shown not in embeddings:
                     raise RecipeError(
-                        f"model.experts.views: '{name}' compares embeddings, found only codes of"
+                        f"view '{name}' of an expert or teacher: compares embeddings, found none of"
                         f" '{shown}'"
                     )
                 made[name] = Neighbours(ids.n_items, config.history)
@@ -157,7 +157,10 @@ class Experts(nn.Module):
         return scorer
 
     def states(
-        self, items: Tensor, start: Tensor, instead: Mapping[str, Tensor] | None = None
+        self,
+        items: Tensor,
+        start: Tensor | None = None,
+        instead: Mapping[str, Tensor] | None = None,
     ) -> tuple[Tensor, ...]:
         """Return an expert, [rows, ...]: what each makes of the histories.
 
@@ -168,6 +171,7 @@ class Experts(nn.Module):
         instead : by modality, other histories of the same lengths that views of it read instead
         """
         if self.shared:
+            assert start is not None
             return (start,) * len(self.names)
         other = instead or {}
         return tuple(self[name].last(other.get(shown_in(name) or "", items)) for name in self.names)
@@ -211,11 +215,15 @@ class Experts(nn.Module):
         known = torch.stack([self._log_prob(place, states) for place in self.content])
         return known.sum(0).log_softmax(-1)
 
-    def combined(self, states: Sequence[Tensor], seen: Tensor | None) -> Tensor:
-        """Return float32 [rows, items]: the weighted sum of the experts' `log_probs`."""
+    def combined(
+        self, states: Sequence[Tensor], seen: Tensor | None, weight: Tensor | None = None
+    ) -> Tensor:
+        """Return float32 [rows, items]: the sum of the experts' `log_probs`, weighted by `weight`,
+        float32 [experts]; None: as they count in a ranking."""
         total = torch.zeros(len(states[0]), self.n_items, device=states[0].device)
-        for weight, found in zip(self.weight, self._each(states, seen), strict=True):
-            total += weight * found
+        weights = self.weight if weight is None else weight
+        for each, found in zip(weights, self._each(states, seen), strict=True):
+            total += each * found
         return total
 
 
@@ -234,10 +242,22 @@ def _view(
     tokens: nn.Embedding,
 ) -> View:
     """Return the named view: "id", or a modality by its embeddings, or by its codes where there are
-    no embeddings or the recipe does not read them (`history_embeddings`)."""
+    no embeddings or the recipe does not read them (`history_embeddings`).
+
+    Raises
+    ------
+    RecipeError
+        If there is no such modality.
+    """
     if name == "id":
         return NameView(ids.n_items, config.dim)
     if name in embeddings and config.history_embeddings:
         experts: ExpertsConfig = config.experts
         return VectorView(embeddings[name], experts.whiten, config.dim, experts.content_dropout)
+    if not ids.block(name):
+        known = sorted({slot.modality for slot in ids.slots if slot.modality} | set(embeddings))
+        raise RecipeError(
+            f"view '{name}' of an expert or teacher: no such modality, expected 'id', 'linear', one"
+            f" of {known}, or 'knn-' before one that has embeddings"
+        )
     return CodeView(ids, name, config.dim, tokens if config.experts.shared else None)

@@ -27,7 +27,7 @@ class NextItem:
     ----------
     train : one row a user
     auxiliary : alignment kept on during sequence training, with its weight; or None
-    teacher : draws some of the targets; None takes all of them from the log
+    teacher : of this log, draws some of the targets; None takes all of them from the log
     """
 
     name = "training"
@@ -41,19 +41,22 @@ class NextItem:
         auxiliary: tuple[Alignment, float] | None = None,
         teacher: Teacher | None = None,
     ) -> None:
-        self.generator, self.train, self.seed = generator, train, seed
+        self.generator, self.seed = generator, seed
+        self.places = Sequences(train.offsets, np.arange(len(train.items), dtype=np.int32))
+        self.items = torch.from_numpy(train.items).long()
         self.targets, self.auxiliary, self.teacher = config.targets, auxiliary, teacher
         # An auxiliary alignment holds the generator, and parameters of its own to train.
         self.module: nn.Module = generator if auxiliary is None else auxiliary[0]
         self.every = generator.config.family == "default"
 
     def batches(self, epoch: int) -> Sequence[Tensor]:
-        """Return int64 [rows, n] batches of windows, each row's last real item a target."""
+        """Return int64 [rows, n] batches of windows, as places of the log, -1 for padding; the last
+        place of each row is a target."""
         rng = np.random.default_rng([self.seed, epoch])
         if self.every:
-            windows = tiled(self.train, self.generator.config.history, rng)
+            windows = tiled(self.places, self.generator.config.history, rng)
             return bucketed(windows, windows.lengths - 1, self.targets, rng)
-        windows = sliding(self.train, self.generator.config.history)
+        windows = sliding(self.places, self.generator.config.history)
         return bucketed(windows, np.ones(len(windows), np.int64), self.targets, rng)
 
     def loss(self, batch: Tensor) -> Tensor:
@@ -71,20 +74,25 @@ class NextItem:
     def _every(self, batch: Tensor) -> tuple[Context, Tensor]:
         """Every position of a window is the context of the item after it."""
         real = batch[:, 1:] >= 0
-        return Context(self.generator.states(batch[:, :-1])[real]), self._after(batch, real)
+        states = self.generator.states(self.items_at(batch[:, :-1]))
+        return Context(states[real]), self._after(batch, real)
 
     def _last(self, batch: Tensor) -> tuple[Context, Tensor]:
         """The items before a window's last one are the context of it."""
         last = (batch >= 0).sum(1, keepdim=True) - 1
         history = batch.scatter(1, last, -1)[:, : int(last.max())]
         wanted = torch.zeros_like(batch[:, 1:], dtype=torch.bool).scatter_(1, last - 1, True)
-        return self.generator.context(history), self._after(batch, wanted)
+        return self.generator.context(self.items_at(history)), self._after(batch, wanted)
 
     def _after(self, batch: Tensor, wanted: Tensor) -> Tensor:
-        """Return int64 [wanted]: what comes after some places, bool [rows, n - 1]."""
-        if self.teacher is None:
-            return batch[:, 1:][wanted]
-        return self.teacher.targets(batch, wanted)
+        """Return int64 [wanted]: what is learned behind some places, bool [rows, n - 1]."""
+        places = batch[:, 1:][wanted]
+        items = self.items_at(places)
+        return items if self.teacher is None else self.teacher.targets(places, items)
+
+    def items_at(self, places: Tensor) -> Tensor:
+        """Return int64 [...]: the items at places of the log, -1 where there is none."""
+        return self.items[places.clamp(min=0)].masked_fill(places < 0, -1)
 
 
 def tiled(train: Sequences, history: int, rng: np.random.Generator) -> Sequences:

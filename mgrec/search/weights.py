@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from mgrec.data.sequences import Sequences
+from mgrec.model.experts import Experts
 from mgrec.model.generator import Generator
 from mgrec.search.beam import beam_search
 from mgrec.search.exact import score_items
@@ -15,7 +18,7 @@ from mgrec.search.exact import score_items
 STEPS = 200  # of the solver, at most
 PRIOR = 0.2, 1.5  # a weight is about so much, give or take so many powers of e
 
-# Log-probabilities, float64 [cases, candidates, 1 + experts], the generated one first; which are
+# Log-probabilities, float64 [cases, candidates, features], a generated one first; which are
 # candidates, bool [cases, candidates]; and the place of the right one, int64 [cases].
 Part = tuple[Tensor, Tensor, Tensor]
 
@@ -45,6 +48,34 @@ def learn_weights(
     ]
     log_weight = _likeliest(parts, 1 + len(model.experts.names))
     model.experts.weight.copy_((log_weight[1:] - log_weight[0]).exp())
+
+
+def weigh(
+    experts: Experts,
+    places: Sequence[int],
+    history: Sequences,
+    targets: NDArray[np.integer],
+    most: int,
+    rows: int = 128,
+) -> Tensor:
+    """Return float64 [places]: the weights of some experts alone, by the same conditional logit.
+
+    Parameters
+    ----------
+    places : which of the experts
+    most : candidates taken of each
+    """
+    experts.eval()
+    parts = []
+    with torch.no_grad():
+        for at in range(0, len(history), rows):
+            some = history.select(np.arange(at, min(at + rows, len(history))))
+            states = experts.states(torch.from_numpy(some.padded()))
+            each = experts.log_probs(states)[list(places)]
+            found = torch.from_numpy(targets[at : at + rows]).long()
+            candidates, real = _once(_best(each, most))
+            parts.append(_told(_of(each, candidates), candidates, real, found))
+    return _likeliest(parts, len(places)).exp()
 
 
 def _likeliest(parts: list[Part], features: int) -> Tensor:
@@ -81,17 +112,37 @@ def _part(model: Generator, history: Sequences, targets: Tensor, beams: int) -> 
     assert context.seen is not None
     experts = model.experts.log_probs(context.views, context.seen)  # [experts, cases, items]
     beam, _ = beam_search(model, context, beams)
-    best = experts.topk(min(beams, experts.shape[2]), dim=2).indices  # [experts, cases, beams]
-    candidates = torch.cat([beam, context.seen, *best], 1).sort(1).values  # -1 where there is none
-    real = candidates >= 0
-    real[:, 1:] &= candidates[:, 1:] != candidates[:, :-1]
-    candidates = candidates.clamp(min=0)
+    candidates, real = _once(torch.cat([beam, context.seen, _best(experts, beams)], 1))
     generated = score_items(model, context, candidates)
     if model.config.repeat:  # its normaliser is one for all of a case's candidates
         again = (candidates[..., None] == context.seen[:, None]).any(-1)
         generated = generated + model.repeat * again
-    each = experts.gather(2, candidates.expand(len(experts), -1, -1))
-    features = torch.cat([generated[None], each]).permute(1, 2, 0).double()
+    features = torch.cat([generated[..., None], _of(experts, candidates)], 2)
+    return _told(features, candidates, real, targets)
+
+
+def _best(experts: Tensor, most: int) -> Tensor:
+    """float32 [experts, cases, items] -> int64 [cases, ...]: each one's best items."""
+    best = experts.topk(min(most, experts.shape[2]), dim=2).indices
+    return best.transpose(0, 1).flatten(1)
+
+
+def _once(items: Tensor) -> tuple[Tensor, Tensor]:
+    """int64 [cases, n], -1 for none -> the items in order, and bool [cases, n]: which are real and
+    not there twice."""
+    ordered = items.sort(1).values
+    real = ordered >= 0
+    real[:, 1:] &= ordered[:, 1:] != ordered[:, :-1]
+    return ordered.clamp(min=0), real
+
+
+def _of(experts: Tensor, candidates: Tensor) -> Tensor:
+    """Return float32 [cases, candidates, experts]: the candidates' log-probabilities."""
+    return experts.gather(2, candidates.expand(len(experts), -1, -1)).permute(1, 2, 0)
+
+
+def _told(features: Tensor, candidates: Tensor, real: Tensor, targets: Tensor) -> Part:
+    """Return what is known of the cases whose target, int64 [cases], is a candidate."""
     right = (candidates == targets[:, None]) & real
     told = right.any(1)
-    return features[told], real[told], right[told].int().argmax(1)
+    return features[told].double(), real[told], right[told].int().argmax(1)

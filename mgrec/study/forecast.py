@@ -27,7 +27,7 @@ def forecast(data: Dataset, recipe: Recipe) -> str:
     widths = model.heads * model.head_dim
     layer = model.dim * (4 * widths + 2 * model.hidden)
     levels = sum(recipe.quantiser.levels_of(m) for m in recipe.ids.modalities)
-    views = model.experts.views
+    views = {*model.experts.views, *(recipe.training.teachers if recipe.training.teacher else ())}
     experts = sum(not is_table(view) for view in views)
     if model.family == "paper":
         tokens = (levels + 2) * min(model.history, float(data.log.lengths.mean()) / 2)
@@ -38,7 +38,7 @@ def forecast(data: Dataset, recipe: Recipe) -> str:
         drawn = min(data.n_items, 3 * recipe.training.targets + model.experts.negatives)
         products += experts * (model.experts.layers * layer + model.dim * drawn)
     seconds = targets * EPOCHS * products * 6 * OVERHEAD / rate
-    linear = "linear" in views or recipe.training.teacher > 0
+    linear = "linear" in views
     solved = min(data.n_items, model.experts.neighbours.items) if linear else 0
     seconds += 3 * solved**3 / rate
     encoding = 0.0

@@ -59,9 +59,10 @@ def test_loss_and_every_gradient_of_a_training_batch_are_equal(fusion, fields):
     loss = task.loss(batch)
     loss.backward()
 
-    last = (batch >= 0).sum(1, keepdim=True) - 1
-    items = batch.gather(1, last)[:, 0]
-    tokens, mask = tokens_of(model.ids, batch.scatter(1, last, -1))
+    windows = task.items_at(batch)
+    last = (windows >= 0).sum(1, keepdim=True) - 1
+    items = windows.gather(1, last)[:, 0]
+    tokens, mask = tokens_of(model.ids, windows.scatter(1, last, -1))
     labels = torch.from_numpy(model.ids.tokens).long()[items][:, list(model.ids.target)]
     # Theirs is the mean over tokens, ours the mean over items of the sum over an item's tokens.
     theirs = t5(input_ids=tokens, attention_mask=mask, labels=labels).loss * labels.shape[1]

@@ -1,4 +1,4 @@
-"""Targets from a teacher: drawn as its table says, from the past alone, and learned."""
+"""Targets from a teacher: drawn as its lists say, from the past alone, and learned."""
 
 import numpy as np
 import pytest
@@ -6,127 +6,177 @@ import torch
 
 from mgrec import Recommender
 from mgrec.data.sequences import Sequences
-from mgrec.model.neighbours import Table
+from mgrec.data.splits import Cases
+from mgrec.errors import RecipeError
 from mgrec.model.next_item import NextItem
 from mgrec.model.teacher import Teacher
 from mgrec.model.training import train
-from mgrec.recipe import SearchConfig, TrainingConfig
+from mgrec.recipe import Recipe, SearchConfig, TrainingConfig
 from mgrec.search.ranking import top
+from mgrec.teaching import Teachers
 from tests.planted import FUSIONS, tiny_generator
 
 TRAINING = TrainingConfig(targets=128, learning_rate=1e-2, warmup=10, precision="float32")
+ITEMS = 40
 
 
-def table_of(strength):
-    """The table of a matrix [items, items]: how strongly each is followed by each."""
-    n = len(strength)
-    return Table.of_rows(n, torch.arange(n), torch.arange(n).expand(n, n), strength)
+def listing(items, chances, share):
+    """The teacher whose places all have lists, [places, most] both."""
+    return Teacher(torch.as_tensor(items).int(), torch.as_tensor(chances).half(), share)
 
 
-def taught(teacher, windows):
-    """Every place's target, int64 [rows, n - 1], -1 where there is padding."""
-    real = windows[:, 1:] >= 0
-    return windows[:, 1:].masked_scatter(real, teacher.targets(windows, real))
-
-
-def test_draws_are_as_frequent_as_the_table_says():
+def test_draws_are_as_frequent_as_the_lists_say():
     torch.manual_seed(0)
-    strength = torch.rand(6, 6) * (torch.rand(6, 6) < 0.6)
-    strength[3] = 0  # leads nowhere
-    windows = torch.tensor([[0, 3, 4, 1, 5]])
-    found = taught(Teacher(table_of(strength), 1.0), windows.expand(40_000, -1))
-    for place in range(4):
-        wanted = torch.zeros(6)
-        for age, item in enumerate(windows[0, : place + 1].tolist()[::-1]):
-            wanted += (np.exp(-age / 2) * strength[item]) ** 2
-        frequency = found[:, place].bincount(minlength=6) / len(found)
+    chance = torch.tensor([[3.0, 1.0, 0.0], [0.2, 0.2, 0.6]])
+    teacher = listing([[5, 7, 2], [1, 9, 4]], chance, 1.0)
+    for place in range(2):
+        places = torch.full((40_000,), place)
+        found = teacher.targets(places, torch.zeros_like(places))
+        frequency = found.bincount(minlength=10) / len(found)
+        wanted = torch.zeros(10).scatter(0, teacher.item[place].long(), chance[place])
         torch.testing.assert_close(frequency, wanted / wanted.sum(), atol=0.012, rtol=0)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_a_share_of_the_targets_is_drawn_and_padding_stays(share):
+def test_a_share_of_the_targets_is_drawn(share):
     torch.manual_seed(0)
-    leads = torch.zeros(9, 9)
-    leads[:8, 8] = 1  # wherever a history stands: to what no history holds
-    windows = torch.randint(8, (500, 12))
-    windows[::2, 5:] = -1
-    found = taught(Teacher(table_of(leads), share), windows)
-    drawn = found == 8
-    assert torch.equal(found[~drawn], windows[:, 1:][~drawn])
-    assert not drawn[windows[:, 1:] < 0].any()
-    assert drawn.sum() / (windows[:, 1:] >= 0).sum() == pytest.approx(share, abs=0.03)
+    teacher = listing([[8]] * 500, [[1.0]] * 500, share)
+    own = torch.randint(8, (500,))
+    found = teacher.targets(torch.arange(500), own)
+    assert torch.equal(found[found < 8], own[found < 8])
+    assert (found == 8).float().mean() == pytest.approx(share, abs=0.06)
 
 
-def test_where_the_table_knows_nothing_the_log_is_believed():
-    windows = torch.randint(9, (20, 6))
-    assert torch.equal(taught(Teacher(Table.empty(9), 0.99), windows), windows[:, 1:])
+def taught_model(views=("linear", "id")):
+    """A model with trained-like experts of a cycle: after item i comes i + 1."""
+    torch.manual_seed(0)
+    model = tiny_generator(items=ITEMS, experts={"views": views})
+    cycle = torch.arange(ITEMS)
+    table = model.experts["linear"]
+    table.place, table.item = cycle.int(), ((cycle + 1) % ITEMS)[:, None].int()
+    table.strength = torch.ones(ITEMS, 1)
+    return model
+
+
+def recipe_of(*teachers):
+    names = ", ".join(teachers)
+    return Recipe.named("text").override(["training.teacher=0.5", f"training.teachers=[{names}]"])
+
+
+def cycles(users=60, seed=0):
+    """Cases whose target follows the last item of the history."""
+    begins = np.random.default_rng(seed).integers(0, ITEMS, users)
+    history = Sequences.of([[b, (b + 1) % ITEMS] for b in begins])
+    return Cases(np.arange(users), history, ((begins + 2) % ITEMS).astype(np.int32))
+
+
+def test_who_knows_what_comes_counts_and_who_does_not_does_not():
+    model = taught_model()
+    teachers = Teachers.weighed(model.experts, recipe_of("linear", "id"), cycles(), {})
+    linear, by_name = teachers.weight.tolist()
+    assert linear > 0.5
+    assert by_name * 10 < linear
+
+
+def test_only_who_is_named_teaches_and_without_validation_all_count_alike():
+    model = taught_model()
+    one = Teachers.weighed(model.experts, recipe_of("linear"), cycles(), {})
+    assert one.weight[0] > 0
+    assert one.weight[1] == 0
+    both = Teachers.weighed(model.experts, recipe_of("id", "linear"), None, {})
+    assert both.weight.tolist() == [0.5, 0.5]
+
+
+def test_lists_hold_what_the_teachers_expect_after_every_place_s_past():
+    model = taught_model()
+    model.experts["linear"].floor.fill_(1e-4)
+    log = Sequences.of([[3, 9, 20, 4], [], [7], [30, 39, 1]])
+    weight = torch.tensor([1.0, 0.0])
+    teacher = Teachers(model.experts, weight).lists(log, history=50, share=1.0)
+    for begin, end in zip(log.offsets[:-1], log.offsets[1:], strict=True):
+        for place in range(begin + 1, end):
+            before = torch.from_numpy(log.items[begin:place]).long()[None]
+            likely = model.experts.combined(model.experts.states(before), None, weight)
+            chance = torch.zeros(ITEMS).scatter(
+                0, teacher.item[place].long(), teacher.chance[place].float()
+            )
+            torch.testing.assert_close(chance, likely.softmax(1)[0], atol=1e-3, rtol=1e-2)
+            assert teacher.item[place, 0] == (log.items[place - 1] + 1) % ITEMS
 
 
 def test_what_comes_later_is_not_looked_at():
-    teacher = Teacher(table_of(torch.rand(30, 30)), 1.0)
-    windows = torch.randint(30, (50, 10))
-    other = windows.clone()
-    other[:, 5:] = torch.randint(30, (50, 5))  # the fifth place's own target too
-    found = []
-    for batch in (windows, other):
-        torch.manual_seed(1)
-        found.append(taught(teacher, batch)[:, :5])
-    assert torch.equal(*found)
+    model = taught_model()
+    rows = [np.random.default_rng(0).integers(0, ITEMS, 12) for _ in range(20)]
+    other = [np.concatenate([row[:6], (row[6:] + 7) % ITEMS]) for row in rows]
+    teachers = Teachers(model.experts, torch.tensor([0.3, 0.7]))
+    one, two = (teachers.lists(Sequences.of(log), 4, 0.5) for log in (rows, other))
+    early = np.flatnonzero(np.arange(20 * 12) % 12 <= 6)  # the seventh place's own item too
+    assert torch.equal(one.item[early], two.item[early])
+    assert torch.equal(one.chance[early], two.chance[early])
+    assert not torch.equal(one.item, two.item)
 
 
 def test_what_the_teacher_says_is_learned():
     torch.manual_seed(0)
-    model = tiny_generator(items=40)
+    model = tiny_generator(items=ITEMS)
     rng = np.random.default_rng(0)
-    noise = Sequences.of([rng.integers(0, 40, 9) for _ in range(120)])
-    teacher = Teacher(table_of(torch.eye(40).roll(1, dims=1)), 0.9)
+    noise = Sequences.of([rng.integers(0, ITEMS, 9) for _ in range(120)])
+    follower = (np.roll(noise.items, 1) + 1) % ITEMS
+    teacher = listing(follower[:, None], np.ones((len(follower), 1)), 0.9)
     train(NextItem(model, noise, TRAINING, 0, teacher=teacher), TRAINING, epochs=12, seed=0)
-    histories = Sequences.of([rng.integers(0, 40, 3) for _ in range(60)])
+    histories = Sequences.of([rng.integers(0, ITEMS, 3) for _ in range(60)])
     found, _ = top(model, histories, 1, 10, SearchConfig())
-    assert (found[:, 0] == (histories.items[2::3] + 1) % 40).mean() > 0.8
+    assert (found[:, 0] == (histories.items[2::3] + 1) % ITEMS).mean() > 0.8
 
 
 def test_the_papers_family_is_taught_its_one_target():
     torch.manual_seed(0)
-    model = tiny_generator(FUSIONS["text"], items=40, family="paper", softmax="plain", dropout=0)
-    leads = torch.zeros(40, 40)
-    leads[:, 8] = 1
-    teacher = Teacher(table_of(leads), 1.0)
-    windows = torch.tensor([[3, 5, 2, 4], [7, 1, -1, -1], [6, 9, 30, -1]])
-    replaced = torch.tensor([[3, 5, 2, 8], [7, 8, -1, -1], [6, 9, 8, -1]])
-    log = Sequences.of([])
-    taught = NextItem(model, log, TRAINING, 0, teacher=teacher).loss(windows)
-    torch.testing.assert_close(taught, NextItem(model, log, TRAINING, 0).loss(replaced))
+    model = tiny_generator(FUSIONS["text"], items=ITEMS, family="paper", softmax="plain", dropout=0)
+    rows = [[3, 5, 2, 4], [7, 1], [6, 9, 30]]
+    log, replaced = Sequences.of(rows), Sequences.of([[*row[:-1], 8] for row in rows])
+    places = torch.tensor([[0, 1, 2, 3], [4, 5, -1, -1], [6, 7, 8, -1]])
+    teacher = listing([[8]] * 9, [[1.0]] * 9, 1.0)
+    taught = NextItem(model, log, TRAINING, 0, teacher=teacher).loss(places)
+    torch.testing.assert_close(taught, NextItem(model, replaced, TRAINING, 0).loss(places))
 
 
-def test_a_table_that_teacher_and_expert_want_is_made_once(data, tiny, capsys):
-    recipe = tiny(
-        "text",
-        "training.teacher=0.5",
-        "training.epochs=1",
-        "model.experts.views=[linear]",
-    )
+FITS = ("training.epochs=1", "training.teacher=0.5", "model.experts.epochs=1")
+
+
+def test_experts_of_the_recipe_teach_and_are_trained_once(data, tiny, capsys):
+    recipe = tiny("text", *FITS, "model.experts.views=[id, linear]", "training.teachers=[linear]")
     made = Recommender.fit(data, recipe)
-    assert capsys.readouterr().err.count("table linear: of") == 1
-    assert made.facts["tables"]["linear"]["seconds"] > 0
-    assert made.model.experts["linear"].strength.any()
+    said = capsys.readouterr().err
+    assert said.count("table linear: of") == 1
+    assert said.count("expert id: matrices") == 1
+    assert made.facts["teachers"]["weights"]["id"] == 0
+    assert made.facts["teachers"]["weights"]["linear"] > 0
+    assert made.facts["teachers"]["experts"] == {}
 
 
-def test_without_an_expert_a_teacher_leaves_nothing_in_the_artifact(data, tiny, tmp_path):
+def test_teachers_beside_the_recipe_leave_nothing_in_the_artifact(data, tiny, tmp_path):
     sizes = []
     for share in (0, 0.5):
-        recipe = tiny("text", f"training.teacher={share}", "training.epochs=1")
-        made = Recommender.fit(data, recipe)
-        made.save(tmp_path / str(share))
+        recipe = tiny(
+            "text", *FITS, f"training.teacher={share}", "training.teachers=[id, text, linear]"
+        )
+        made = Recommender.fit(data, recipe, out=tmp_path / str(share))
         sizes.append((tmp_path / str(share) / "model.safetensors").stat().st_size)
+        assert not (tmp_path / f"{share}.checkpoints").exists()
     assert sizes[0] == sizes[1]
+    assert made.facts["teachers"]["experts"].keys() == {"id", "text", "linear"}
 
 
-def test_training_for_serving_has_a_teacher_too(data, tiny):
+def test_training_for_serving_has_teachers_too(data, tiny):
     learned = []
     for share in (0, 0.9):
-        recipe = tiny("text", f"training.teacher={share}", "training.epochs=1")
+        recipe = tiny("text", *FITS, f"training.teacher={share}", "training.teachers=[id, linear]")
         made = Recommender.fit(data, recipe, final=True)
         learned.append(made.model.tokens.weight)
         assert set(made.facts["final"]["tables"]) == ({"linear"} if share else set())
     assert not torch.equal(*learned)
+
+
+def test_an_unknown_teacher_is_named(data, tiny):
+    with pytest.raises(RecipeError, match="'sound' of an expert or teacher: no such modality"):
+        Recommender.fit(data, tiny("text", *FITS, "training.teachers=[sound]"))

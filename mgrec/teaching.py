@@ -1,0 +1,94 @@
+"""Teaching: what experts, trained before, expect together at every place of a log."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mgrec.catalogue import Catalogue
+from mgrec.data.sequences import Sequences
+from mgrec.data.splits import Cases
+from mgrec.model.experts import Experts
+from mgrec.model.generator import Generator
+from mgrec.model.teacher import Teacher
+from mgrec.progress import bar, say
+from mgrec.recipe import Recipe
+from mgrec.search.weights import weigh
+
+LISTED = 64  # items a place; what is less likely than these is not drawn
+ROWS = 256  # places scored at once
+
+
+@dataclass(frozen=True, eq=False)
+class Teachers:
+    """Experts that teach, and how much each one's log-probability counts.
+
+    Attributes
+    ----------
+    experts : trained
+    weight : float32 [experts], 0 for those that do not teach
+    facts : of the training of those that were trained to teach only
+    """
+
+    experts: Experts
+    weight: Tensor
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def weighed(
+        cls, experts: Experts, recipe: Recipe, sample: Cases | None, facts: dict[str, Any]
+    ) -> Teachers:
+        """Weigh the recipe's teachers on a sample of validation; without one all count alike."""
+        places = [experts.names.index(name) for name in recipe.training.teachers]
+        each = torch.full((len(places),), 1 / len(places))
+        if sample is not None:
+            history = sample.history.last(recipe.model.history)
+            each = weigh(experts, places, history, sample.targets, LISTED).float()
+        weight = torch.zeros(len(experts.names)).index_put((torch.tensor(places),), each)
+        told = zip(recipe.training.teachers, each.tolist(), strict=True)
+        say("teachers: " + ", ".join(f"{name} {w:.2f}" for name, w in told))
+        return cls(experts, weight, facts)
+
+    def lists(self, log: Sequences, history: int, share: float) -> Teacher:
+        """Return the teacher of a log.
+
+        Parameters
+        ----------
+        log : one row a user
+        history : most items before a place that are read
+        share : chance of a target to be drawn
+        """
+        begin = np.repeat(log.offsets[:-1], log.lengths)
+        place = np.arange(len(log.items))
+        behind = np.minimum(place - begin, history)
+        asked = np.argsort(behind, kind="stable")[(behind == 0).sum() :]  # of like length
+        most = min(LISTED, self.experts.n_items)
+        item = torch.zeros(len(place), most, dtype=torch.int32)
+        chance = torch.zeros(len(place), most, dtype=torch.float16)
+        self.experts.eval()
+        with bar("teacher", len(asked), "places") as shown, torch.inference_mode():
+            for rows in np.array_split(asked, max(1, math.ceil(len(asked) / ROWS))):
+                before = log.slices(rows - behind[rows], rows).padded()
+                states = self.experts.states(torch.from_numpy(before))
+                likely = self.experts.combined(states, None, self.weight).softmax(1)
+                best = likely.topk(most, dim=1)
+                item[rows], chance[rows] = best.indices.int(), best.values.half()
+                shown.advance(len(rows))
+        return Teacher(item, chance, share)
+
+
+def teachers_of(model: Generator, catalogue: Catalogue, recipe: Recipe) -> Experts:
+    """Return the experts that teach a model: its own, where all that the recipe wants are among
+    those; else others, untrained, that no artifact will hold."""
+    own, wanted = model.experts, recipe.training.teachers
+    if own is not None and not own.shared and set(wanted) <= set(own.names):
+        return own
+    views = recipe.model.experts.model_copy(update={"views": wanted, "shared": False})
+    torch.manual_seed(recipe.seed)
+    config = recipe.model.model_copy(update={"experts": views})
+    return Experts(config, catalogue.ids, catalogue.vectors, model.tokens)

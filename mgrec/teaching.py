@@ -22,6 +22,7 @@ from mgrec.search.weights import weigh
 
 LISTED = 64  # items a place; what is less likely than these is not drawn
 ROWS = 256  # places scored at once
+SHARPNESS = 2.0  # power of a chance that is drawn by: what is likely is learned first
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,7 @@ class Teachers:
     Attributes
     ----------
     experts : trained
-    weight : float32 [experts], 0 for those that do not teach
+    weight : float32 [experts], 0 for those that do not teach; the likeliest on validation
     facts : of the training of those that were trained to teach only
     """
 
@@ -75,7 +76,7 @@ class Teachers:
             for rows in np.array_split(asked, max(1, math.ceil(len(asked) / ROWS))):
                 before = log.slices(rows - behind[rows], rows).padded()
                 states = self.experts.states(torch.from_numpy(before))
-                likely = self.experts.combined(states, None, self.weight).softmax(1)
+                likely = self.experts.combined(states, None, SHARPNESS * self.weight).softmax(1)
                 best = likely.topk(most, dim=1)
                 item[rows], chance[rows] = best.indices.int(), best.values.half()
                 shown.advance(len(rows))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +68,9 @@ class Checkpoints:
         """Return the checkpoint of a named stage."""
         return None if self.folder is None else Checkpoint(self.folder, self.owner, stage)
 
-    def expert(self, kind: str, name: str) -> Checkpoint | None:
-        """Return the checkpoint of a named expert of some kind."""
-        return self.of(f"{kind}-{name}")
+    def experts(self, kind: str) -> Callable[[str], Checkpoint | None]:
+        """Return what knows the checkpoint of each named expert of some kind."""
+        return lambda name: self.of(f"{kind}-{name}")
 
     def remove(self, recipe: Recipe) -> None:
         """Delete all of them, when the artifact is saved."""
@@ -123,23 +123,26 @@ def fit_model(
     sample = sampled(parts.validation, recipe) if len(parts.validation) else None
 
     def trained(experts: Experts, kind: str) -> dict[str, Any]:
-        saves = partial(checkpoints.expert, kind)
+        saves = checkpoints.experts(kind)
         return fit_experts(experts, parts.train, sample, tables, recipe, saves)
 
     own = _own(model)  # before the model, as they may teach it
     if own is not None:
         facts["experts"] = trained(own, "expert")
-    teachers = None
+    teachers = teacher = None
     if recipe.training.teacher:
         experts = teachers_of(model, catalogue, recipe)
         known = facts["experts"] if experts is own else trained(experts, "teacher")
         teachers = Teachers.weighed(experts, recipe, sample, known)
+        begun = time.monotonic()
+        teacher = teachers.lists(parts.train, recipe.model.history, recipe.training.teacher)
         facts["teachers"] = {
             "weights": dict(zip(experts.names, teachers.weight.tolist(), strict=True)),
             "experts": {} if experts is own else known,
+            "seconds": time.monotonic() - begun,
         }
     done = train(
-        _task(model, parts.train, recipe, alignment, teachers),
+        NextItem(model, parts.train, recipe.training, recipe.seed, alignment, teacher),
         recipe.training,
         epochs=recipe.training.epochs,
         seed=recipe.seed + 1,  # other noise than the alignment's
@@ -170,20 +173,21 @@ def refit_model(
     tables = _tables(catalogue, log, recipe)
 
     def trained(experts: Experts, before: Experts, known: dict[str, Any], kind: str) -> None:
-        saves = partial(checkpoints.expert, kind)
+        saves = checkpoints.experts(kind)
         refit_experts(experts, before, known, log, tables, recipe, saves)
 
     own, before = _own(model), chosen.model.experts
     if own is not None and before is not None:
         trained(own, before, chosen.facts["experts"], "final-expert")
-    teachers = None
+    teacher = None
     if chosen.teachers is not None:
         experts = teachers_of(model, catalogue, recipe)
         if experts is not own:
             trained(experts, chosen.teachers.experts, chosen.teachers.facts, "final-teacher")
         teachers = replace(chosen.teachers, experts=experts)
+        teacher = teachers.lists(log, recipe.model.history, recipe.training.teacher)
     done = train(
-        _task(model, log, recipe, alignment, teachers),
+        NextItem(model, log, recipe.training, recipe.seed, alignment, teacher),
         untimed(recipe),
         epochs=epochs,
         planned=recipe.training.epochs,
@@ -206,20 +210,6 @@ def _tables(catalogue: Catalogue, log: Sequences, recipe: Recipe) -> Tables:
 def _own(model: Generator) -> Experts | None:
     """Return a model's experts, where they read for themselves and are trained by themselves."""
     return None if model.experts is None or model.experts.shared else model.experts
-
-
-def _task(
-    model: Generator,
-    log: Sequences,
-    recipe: Recipe,
-    alignment: tuple[Alignment, float] | None,
-    teachers: Teachers | None,
-) -> NextItem:
-    """Return sequence training, with a teacher where there are some."""
-    teacher = None
-    if teachers is not None:
-        teacher = teachers.lists(log, recipe.model.history, recipe.training.teacher)
-    return NextItem(model, log, recipe.training, recipe.seed, alignment, teacher)
 
 
 def _prepare(

@@ -122,6 +122,18 @@ def is_table(view: str) -> bool:
     return view == "linear" or view.startswith("knn-")
 
 
+def check_views(field: str, views: tuple[str, ...]) -> None:
+    """Refuse what cannot be the views of experts.
+
+    Raises
+    ------
+    ValueError
+        If one is named twice, or names nothing.
+    """
+    if len(set(views)) != len(views) or "knn-" in views:
+        raise ValueError(f"{field}: expected each named once, and a modality behind 'knn-'")
+
+
 class NeighboursConfig(Config):
     """The experts by tables: "linear" and "knn-..."."""
 
@@ -154,8 +166,7 @@ class ExpertsConfig(Config):
 
     @model_validator(mode="after")
     def _readers(self) -> ExpertsConfig:
-        if len(set(self.views)) != len(self.views) or "knn-" in self.views:
-            raise ValueError("views: expected each named once, and a modality behind 'knn-'")
+        check_views("views", self.views)
         for view in self.views:
             if self.shared and is_table(view):
                 raise ValueError(f"views: '{view}' reads for itself, so not where all are shared")
@@ -226,6 +237,11 @@ class TrainingConfig(Config):
     checkpoint_seconds: float = Field(60, ge=0)
     threads: int = Field(0, ge=0)  # of the CPU in training; 0 leaves them as they are
 
+    @model_validator(mode="after")
+    def _teachers(self) -> TrainingConfig:
+        check_views("teachers", self.teachers)
+        return self
+
 
 class SearchConfig(Config):
     """Catalogue-constrained beam search."""
@@ -276,6 +292,7 @@ class Recipe(Config):
             "content.sources": self.content.sources,
             "quantiser.per_modality": [m for m in self.quantiser.per_modality if m != "fused"],
             "model.experts.views": [m for v in self.model.experts.views if (m := shown_in(v))],
+            "training.teachers": [m for v in self.training.teachers if (m := shown_in(v))],
         }
         for field, names in named.items():
             for name in names:

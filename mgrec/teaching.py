@@ -33,7 +33,7 @@ class Teachers:
     ----------
     experts : trained
     weight : float32 [experts], 0 for those that do not teach; the likeliest on validation
-    facts : of the training of those that were trained to teach only
+    facts : of the training of each
     """
 
     experts: Experts

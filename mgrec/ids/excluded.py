@@ -55,18 +55,19 @@ class Excluded:
         but those alone that excluded leaves of the rows lie under.
         """
         nodes = self.trie.levels[level]
-        user, begin = users.cpu().numpy(), children.begin.cpu().numpy()
+        user, begin = users.cpu().numpy(), children.begin.cpu().numpy()  # [rows]
         shift = user * (self.trie.n_items + 1)
         past = self.keys.searchsorted(shift + nodes.leaf(begin + children.count.cpu().numpy()))
-        hits = past - self.keys.searchsorted(shift + nodes.leaf(begin))
+        hits = past - self.keys.searchsorted(shift + nodes.leaf(begin))  # excluded under each row
         row = np.arange(len(hits)).repeat(hits)
         if not len(row):
             return
+        # [hits]: a row, an excluded leaf under it, and the child that the leaf lies under.
         key = self.keys[np.arange(len(row)) + (past - hits.cumsum())[row]]
         node = nodes.node_of(torch.from_numpy(key - shift[row])).numpy()
         differs = (node[1:] != node[:-1]) | (row[1:] != row[:-1])
         opens = np.append(0, differs.nonzero()[0] + 1)  # each node's first excluded leaf
-        counts = np.append(opens[1:], len(row)) - opens
+        counts = np.append(opens[1:], len(row)) - opens  # [nodes that have some], as what follows
         row, node = row[opens], node[opens]
         low, high = nodes.leaf(node), nodes.leaf(node + 1)
         leaves = high - low if self.kept is None else self.kept.between(low, high, user[row])

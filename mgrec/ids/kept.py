@@ -13,7 +13,7 @@ from torch import Tensor
 from mgrec.ids.children import Children
 from mgrec.ids.trie import Trie
 
-Places = NDArray[np.integer]
+Ints = NDArray[np.integer]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ class Kept:
         """bool [1, items]: which leaves are kept, for all alike."""
         return ~self.empty(self.trie.depth - 1)[None]
 
-    def between(self, low: Places, high: Places, users: Places) -> Places:
+    def between(self, low: Ints, high: Ints, users: Ints) -> Ints:
         """Return int [n]: how many leaves from low to before high, int [n], are kept, whoever
         asks."""
         before = self.before.numpy()
@@ -99,7 +99,7 @@ class Apart:
         """bool [users, items]: which leaves each user may have."""
         return torch.cat([kept.leaves for kept in self.masks])[self.which]
 
-    def between(self, low: Places, high: Places, users: Places) -> Places:
+    def between(self, low: Ints, high: Ints, users: Ints) -> Ints:
         """Return int [n]: how many leaves from low to before high users may have, int [n] each."""
         which, found = self.which.numpy()[users], np.empty(len(low), np.int32)
         for number, kept in enumerate(self.masks):

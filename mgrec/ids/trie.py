@@ -68,7 +68,9 @@ class Level:
         """Return int64 [...]: the node that each leaf, int [...], lies under."""
         if self.firsts is None:
             return leaves.long()
-        return torch.searchsorted(self.firsts, leaves.contiguous(), right=True) - 1
+        # Of one type: else all of `firsts` would be copied to the wider one.
+        sought = leaves.to(self.firsts.dtype).contiguous()
+        return torch.searchsorted(self.firsts, sought, right=True) - 1
 
     def leaf(self, nodes: NDArray[np.int64]) -> NDArray[np.integer]:
         """Return int [...]: the first leaf of each node; of the one behind the last, the end."""

@@ -176,7 +176,12 @@ class Experts(nn.Module):
         other = instead or {}
         return tuple(self[name].last(other.get(shown_in(name) or "", items)) for name in self.names)
 
-    def log_probs(self, states: Sequence[Tensor], seen: Tensor | None = None) -> Tensor:
+    def log_probs(
+        self,
+        states: Sequence[Tensor],
+        seen: Tensor | None = None,
+        places: Sequence[int] | None = None,
+    ) -> Tensor:
         """Return float32 [experts, rows, items].
 
         Parameters
@@ -184,12 +189,15 @@ class Experts(nn.Module):
         states : an expert, what it made of the histories
         seen : int64 [rows, n], the histories' items, -1 for padding; None leaves out the repeat
             scores
+        places : of the experts that are asked, in this order; None: all
         """
-        return torch.stack(list(self._each(states, seen)))
+        return torch.stack(list(self._each(states, seen, places)))
 
-    def _each(self, states: Sequence[Tensor], seen: Tensor | None) -> Iterator[Tensor]:
+    def _each(
+        self, states: Sequence[Tensor], seen: Tensor | None, places: Sequence[int] | None
+    ) -> Iterator[Tensor]:
         items = None if seen is None or not self.repeat.any() else once(seen)
-        for at in range(len(self.names)):
+        for at in range(len(self.names)) if places is None else places:
             found = self._log_prob(at, states)
             yield found if items is None else moved(found, items, self.repeat[at])
 
@@ -222,8 +230,9 @@ class Experts(nn.Module):
         float32 [experts]; None: as they count in a ranking."""
         total = torch.zeros(len(states[0]), self.n_items, device=states[0].device)
         weights = self.weight if weight is None else weight
-        for each, found in zip(weights, self._each(states, seen), strict=True):
-            total += each * found
+        places = weights.nonzero()[:, 0].tolist()
+        for at, found in zip(places, self._each(states, seen, places), strict=True):
+            total += weights[at] * found
         return total
 
 
@@ -247,7 +256,7 @@ def _view(
     Raises
     ------
     RecipeError
-        If there is no such modality.
+        If it has neither.
     """
     if name == "id":
         return NameView(ids.n_items, config.dim)
@@ -255,9 +264,8 @@ def _view(
         experts: ExpertsConfig = config.experts
         return VectorView(embeddings[name], experts.whiten, config.dim, experts.content_dropout)
     if not ids.block(name):
-        known = sorted({slot.modality for slot in ids.slots if slot.modality} | set(embeddings))
         raise RecipeError(
-            f"view '{name}' of an expert or teacher: no such modality, expected 'id', 'linear', one"
-            f" of {known}, or 'knn-' before one that has embeddings"
+            f"view '{name}' of an expert or teacher: found neither codes of it nor embeddings that"
+            " `model.history_embeddings` lets the model read"
         )
     return CodeView(ids, name, config.dim, tokens if config.experts.shared else None)

@@ -1,4 +1,4 @@
-"""How much each expert counts beside the generated score: a few numbers fitted on validation."""
+"""How much each of several scores counts in their sum: a few numbers fitted on validation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mgrec.search.exact import score_items
 STEPS = 200  # of the solver, at most
 PRIOR = 0.2, 1.5  # a weight is about so much, give or take so many powers of e
 
-# Log-probabilities, float64 [cases, candidates, features], a generated one first; which are
+# Log-probabilities, float64 [cases, candidates, features], a feature a score; which are
 # candidates, bool [cases, candidates]; and the place of the right one, int64 [cases].
 Part = tuple[Tensor, Tensor, Tensor]
 
@@ -71,7 +71,7 @@ def weigh(
         for at in range(0, len(history), rows):
             some = history.select(np.arange(at, min(at + rows, len(history))))
             states = experts.states(torch.from_numpy(some.padded()))
-            each = experts.log_probs(states)[list(places)]
+            each = experts.log_probs(states, places=places)
             found = torch.from_numpy(targets[at : at + rows]).long()
             candidates, real = _once(_best(each, most))
             parts.append(_told(_of(each, candidates), candidates, real, found))

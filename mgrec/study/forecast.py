@@ -10,10 +10,12 @@ from mgrec.data.dataset import Dataset
 from mgrec.ids.semantic_ids import BASE
 from mgrec.model.training import precision
 from mgrec.recipe import Recipe, is_table
+from mgrec.teaching import LISTED
 
 # A step's time over that of its matrix products at full speed: Beauty and Instruments took 21 s an
 # epoch on one busy core, see docs/results.md.
 OVERHEAD = 6.0
+PASSES = 1000.0  # operations that go by while a score of a teacher is normalised and sorted
 MATRICES = 4  # that the linear expert's solving holds at once
 EPOCHS = 25  # a middling run: selection on validation stops some sooner, some at the recipe's end
 ENCODED = {"text": 45.0, "image": 35.0}  # items a second and two cores, packaged encoders
@@ -41,6 +43,11 @@ def forecast(data: Dataset, recipe: Recipe) -> str:
     linear = "linear" in views
     solved = min(data.n_items, model.experts.neighbours.items) if linear else 0
     seconds += 3 * solved**3 / rate
+    listed = 0.0  # bytes of what teachers expect; at every place they score the whole catalogue
+    if recipe.training.teacher:
+        listed = 6.0 * LISTED * len(data.log.items)
+        score = 2 * model.dim + PASSES
+        seconds += targets * len(recipe.training.teachers) * data.n_items * score / rate
     encoding = 0.0
     for modality in recipe.ids.modalities:
         wanted = recipe.content.source_of(modality)
@@ -52,7 +59,7 @@ def forecast(data: Dataset, recipe: Recipe) -> str:
     parameters = vocabulary * model.dim * 2 + (model.layers + model.decoder_layers) * layer
     vectors = sum(e.vectors.nbytes for e in data.embeddings.values())
     batch = recipe.training.targets * (3000 * model.dim + 4 * data.n_items * experts)
-    memory = 0.6e9 + 20 * parameters + 3 * vectors + batch + 200 * data.n_items
+    memory = 0.6e9 + 20 * parameters + 3 * vectors + batch + 200 * data.n_items + listed
     memory = max(memory, 0.6e9 + 3 * vectors + MATRICES * 4 * solved**2)
     stages = f"about {_minutes(seconds)} of training ({EPOCHS} epochs)"
     if encoding:

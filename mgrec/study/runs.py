@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -119,15 +118,22 @@ def model_runs(entry: Entry, ground: Ground) -> list[Run]:
 
         def train(folder: Path) -> Ranking:
             made = _fitted(folder, recipe, identity, ground)
-            stages = (made.facts.get(stage, {}) for stage in ("alignment", "training"))
-            apart = (made.facts.get(kind, {}).values() for kind in ("tables", "experts"))
-            seconds = sum(stage.get("seconds", 0.0) for stage in chain(stages, *apart))
+            seconds = training_seconds(made.facts)
             rate = len(ground.parts.test) / max(made.facts["test_seconds"], 1e-9)
             return Ranking(made, Cost(made.facts["parameters"], seconds, rate), made.tested)
 
         return Run(entry.name, "model", seed, identity, train)
 
     return [of(seed) for seed in entry.seeds]
+
+
+def training_seconds(facts: Mapping[str, Any]) -> float:
+    """Return the seconds of all that was trained, solved and listed, from what a run says."""
+    teachers = facts.get("teachers", {})
+    stages = [facts.get(stage, {}) for stage in ("alignment", "training")] + [teachers]
+    for apart in (facts.get("tables", {}), facts.get("experts", {}), teachers.get("experts", {})):
+        stages += apart.values()
+    return sum(stage.get("seconds", 0.0) for stage in stages)
 
 
 def _fitted(

@@ -172,7 +172,17 @@ def drawn_filter(data, trie, users):
     if data.draw(st.booleans()):
         row = st.lists(st.integers(-1, n - 1), min_size=9, max_size=9)
         exclude = torch.tensor(data.draw(st.lists(row, min_size=users, max_size=users)))
-    return Filter.of(trie, keep, exclude)
+    allow = Filter.of(trie, keep, exclude)
+    if data.draw(st.booleans()):  # as the repeat score takes off what a history holds
+        row = st.lists(st.integers(-1, n - 1), min_size=3, max_size=3)
+        more = torch.tensor(data.draw(st.lists(row, min_size=users, max_size=users)))
+        both = allow.without(more)
+        left = allow.items(users)
+        for user in range(users):
+            left[user, more[user][more[user] >= 0]] = False
+        assert (both.items(users) == left).all()
+        return both
+    return allow
 
 
 @settings(max_examples=100, deadline=None)

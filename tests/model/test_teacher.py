@@ -8,11 +8,13 @@ from mgrec import Recommender
 from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Cases
 from mgrec.errors import RecipeError
+from mgrec.model.neighbours import Table
 from mgrec.model.next_item import NextItem
 from mgrec.model.teacher import Teacher
 from mgrec.model.training import train
 from mgrec.recipe import Recipe, SearchConfig, TrainingConfig
 from mgrec.search.ranking import top
+from mgrec.study.runs import training_seconds
 from mgrec.teaching import SHARPNESS, Teachers
 from tests.planted import FUSIONS, tiny_generator
 
@@ -52,9 +54,8 @@ def taught_model(views=("linear", "id")):
     torch.manual_seed(0)
     model = tiny_generator(items=ITEMS, experts={"views": views})
     cycle = torch.arange(ITEMS)
-    table = model.experts["linear"]
-    table.place, table.item = cycle.int(), ((cycle + 1) % ITEMS)[:, None].int()
-    table.strength = torch.ones(ITEMS, 1)
+    follower = ((cycle + 1) % ITEMS)[:, None]
+    model.experts["linear"].fill(Table.of_rows(ITEMS, cycle, follower, torch.ones(ITEMS, 1)))
     return model
 
 
@@ -85,6 +86,16 @@ def test_only_who_is_named_teaches_and_without_validation_all_count_alike():
     assert one.weight[1] == 0
     both = Teachers.weighed(model.experts, recipe_of("id", "linear"), None, {})
     assert both.weight.tolist() == [0.5, 0.5]
+
+
+def test_the_order_that_teachers_are_named_in_does_not_matter():
+    model = taught_model(("linear", "knn-text", "id"))
+    orders = (("linear", "id"), ("id", "linear"))
+    one, two = (
+        Teachers.weighed(model.experts, recipe_of(*names), cycles(), {}).weight for names in orders
+    )
+    torch.testing.assert_close(one, two, atol=1e-3, rtol=1e-3)
+    assert one[1] == 0
 
 
 def test_lists_hold_what_the_teachers_expect_after_every_place_s_past():
@@ -166,6 +177,9 @@ def test_teachers_beside_the_recipe_leave_nothing_in_the_artifact(data, tiny, tm
         assert not (tmp_path / f"{share}.checkpoints").exists()
     assert sizes[0] == sizes[1]
     assert made.facts["teachers"]["experts"].keys() == {"id", "text", "linear"}
+    parts = [made.facts["training"], made.facts["teachers"], made.facts["tables"]["linear"]]
+    parts += made.facts["teachers"]["experts"].values()
+    assert training_seconds(made.facts) == pytest.approx(sum(part["seconds"] for part in parts))
 
 
 def test_training_for_serving_has_teachers_too(data, tiny):
@@ -178,6 +192,29 @@ def test_training_for_serving_has_teachers_too(data, tiny):
     assert not torch.equal(*learned)
 
 
-def test_an_unknown_teacher_is_named(data, tiny):
-    with pytest.raises(RecipeError, match="'sound' of an expert or teacher: no such modality"):
-        Recommender.fit(data, tiny("text", *FITS, "training.teachers=[sound]"))
+def test_training_for_serving_learns_what_its_teachers_say(data, tiny):
+    learned = []
+    for name in ("id", "linear"):
+        recipe = tiny("text", *FITS, f"training.teachers=[{name}]")
+        learned.append(Recommender.fit(data, recipe, final=True).model.tokens.weight)
+    assert not torch.equal(*learned)
+
+
+@pytest.mark.parametrize(
+    ("teachers", "said"),
+    [
+        ("[sound]", "training.teachers: 'sound' is none of the recipe's"),
+        ("[linear, linear]", "teachers: expected each named once"),
+        ("[knn-]", "a modality behind 'knn-'"),
+        ("[]", "at least 1 item"),
+    ],
+)
+def test_teachers_that_cannot_be_are_refused_by_the_recipe(teachers, said):
+    with pytest.raises(RecipeError, match=said):
+        Recipe.named("text").override([f"training.teachers={teachers}"])
+
+
+def test_a_teacher_that_nothing_shows_is_named(data, tiny):
+    recipe = tiny("early", *FITS, "training.teachers=[text]", "model.history_embeddings=false")
+    with pytest.raises(RecipeError, match="'text' of an expert or teacher: found neither"):
+        Recommender.fit(data, recipe)

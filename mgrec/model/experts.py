@@ -107,8 +107,9 @@ class Experts(nn.Module):
 
     EnsRec (arXiv 2512.17820) adds the scores of ids and of text; here any view may be one, beside
     the generated score, whose weight is 1. `weight` [experts] is chosen on validation; until then
-    it is 0 where they are trained after the generative model, so that nobody ranks by what was not
-    trained, and 1 where they are trained with it. `repeat` [experts] is each one's repeat score.
+    it is 0 where they are trained by themselves, so that nobody ranks by what was not weighed, and
+    1 where they are trained with the generative model. `repeat` [experts] is each one's repeat
+    score.
 
     Parameters
     ----------

@@ -118,7 +118,8 @@ def test_lists_hold_what_the_teachers_expect_after_every_place_s_past():
 
 def test_what_comes_later_is_not_looked_at():
     model = taught_model()
-    rows = [np.random.default_rng(0).integers(0, ITEMS, 12) for _ in range(20)]
+    rng = np.random.default_rng(0)
+    rows = [rng.integers(0, ITEMS, 12) for _ in range(20)]
     other = [np.concatenate([row[:6], (row[6:] + 7) % ITEMS]) for row in rows]
     teachers = Teachers(model.experts, torch.tensor([0.3, 0.7]))
     one, two = (teachers.lists(Sequences.of(log), 4, 0.5) for log in (rows, other))

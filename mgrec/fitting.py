@@ -20,6 +20,7 @@ from mgrec.errors import RecipeError
 from mgrec.measure.metrics import ranks_of
 from mgrec.model.alignment import Alignment
 from mgrec.model.checkpoint import Checkpoint, owner
+from mgrec.model.device import device_of
 from mgrec.model.experts import Experts
 from mgrec.model.generator import Generator
 from mgrec.model.next_item import NextItem
@@ -151,11 +152,12 @@ def fit_model(
     )
     facts["training"] = {"seconds": done.seconds, "curve": done.curve, "epochs": best_epoch(done)}
     facts["tables"] = tables.facts
+    model.cpu().eval()
     if sample is not None:
-        facts |= combine(model.eval(), sample, recipe)
+        facts |= combine(model, sample, recipe)
     elif model.experts is not None:
         model.experts.weight.fill_(1)  # nothing tells them apart
-    return Fitted(model.eval(), facts, teachers)
+    return Fitted(model, facts, teachers)
 
 
 def refit_model(
@@ -200,7 +202,7 @@ def refit_model(
     model.repeat.copy_(chosen.model.repeat)
     facts["tables"] = tables.facts
     facts["training"] = {"seconds": done.seconds, "curve": done.curve, "epochs": epochs}
-    return Fitted(model.eval(), facts)
+    return Fitted(model.cpu().eval(), facts)
 
 
 def _tables(catalogue: Catalogue, log: Sequences, recipe: Recipe) -> Tables:
@@ -239,7 +241,8 @@ def _prepare(
 def fresh(catalogue: Catalogue, recipe: Recipe) -> Generator:
     """Return the untrained model that a recipe's fit begins with."""
     torch.manual_seed(recipe.seed)
-    return Generator(recipe.model, catalogue.ids, catalogue.vectors)
+    made = Generator(recipe.model, catalogue.ids, catalogue.vectors)
+    return made.to(device_of(recipe.training.device))
 
 
 def digest(model: Generator) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 from mgrec.catalogue import Catalogue
 from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Cases
+from mgrec.model.device import where
 from mgrec.model.experts import Experts
 from mgrec.model.generator import Generator
 from mgrec.model.teacher import Teacher
@@ -74,11 +75,11 @@ class Teachers:
         self.experts.eval()
         with bar("teacher", len(asked), "places") as shown, torch.inference_mode():
             for rows in np.array_split(asked, max(1, math.ceil(len(asked) / ROWS))):
-                before = log.slices(rows - behind[rows], rows).padded()
-                states = self.experts.states(torch.from_numpy(before))
+                before = torch.from_numpy(log.slices(rows - behind[rows], rows).padded())
+                states = self.experts.states(before.to(where(self.experts)))
                 likely = self.experts.combined(states, None, SHARPNESS * self.weight).softmax(1)
                 best = likely.topk(most, dim=1)
-                item[rows], chance[rows] = best.indices.int(), best.values.half()
+                item[rows], chance[rows] = best.indices.int().cpu(), best.values.half().cpu()
                 shown.advance(len(rows))
         return Teacher(item, chance, share)
 
@@ -92,4 +93,5 @@ def teachers_of(model: Generator, catalogue: Catalogue, recipe: Recipe) -> Exper
     views = recipe.model.experts.model_copy(update={"views": wanted, "shared": False})
     torch.manual_seed(recipe.seed)
     config = recipe.model.model_copy(update={"experts": views})
-    return Experts(config, catalogue.ids, catalogue.vectors, model.tokens)
+    experts = Experts(config, catalogue.ids, catalogue.vectors, model.tokens)
+    return experts.to(where(model))

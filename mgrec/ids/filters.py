@@ -18,6 +18,8 @@ from mgrec.ids.trie import Trie
 class Filter:
     """Items that may come out, for a batch of users; a filter masks and never rescales.
 
+    It is on the CPU, wherever the scores are.
+
     Attributes
     ----------
     kept : what everybody may have, or each user; None keeps all
@@ -43,6 +45,7 @@ class Filter:
             for each user; None: all
         exclude : int64 [users, most] or None, further items not allowed, a row a user, -1 for none
         """
+        trie = trie.on_cpu
         kept: Kept | Apart | None
         if isinstance(keep, Tensor):
             kept = Kept.of(trie, keep)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -94,6 +94,7 @@ class Trie:
     levels: tuple[Level, ...]
     item_of_leaf: Tensor
     leaf_of_item: Tensor
+    _on_cpu: Trie | None = None  # the one that this is a copy of, elsewhere
 
     @classmethod
     def of(cls, ids: SemanticIds) -> Trie:
@@ -134,7 +135,8 @@ class Trie:
     def from_state(cls, state: Mapping[str, Tensor]) -> Trie:
         """Put together what `state` took apart; the tensors are used as they are, not copied."""
         n = len(state["item_of_leaf"])
-        above: Tensor | None = torch.tensor([0, n], dtype=torch.int32)  # the root's leaves
+        root = torch.tensor([0, n], dtype=torch.int32)
+        above: Tensor | None = root.to(state["item_of_leaf"].device)  # its leaves
         levels: list[Level] = []
         while (code := state.get(f"code{len(levels)}")) is not None:
             if (first := state.get(f"first{len(levels)}")) is not None:
@@ -155,6 +157,20 @@ class Trie:
             if level.starts is not None and level.firsts is not None:
                 state |= {f"start{place}": level.starts, f"first{place}": level.firsts}
         return state
+
+    @property
+    def on_cpu(self) -> Trie:
+        """The trie itself, or what it was copied from."""
+        return self._on_cpu or self
+
+    def to(self, device: torch.device) -> Trie:
+        """Return the trie on a device; on the CPU, the very one that was there before."""
+        if device == self.item_of_leaf.device:
+            return self
+        if device.type == "cpu":
+            return self.on_cpu
+        there = self.from_state({name: part.to(device) for name, part in self.state().items()})
+        return replace(there, _on_cpu=self.on_cpu)
 
     @property
     def nbytes(self) -> int:
@@ -189,7 +205,8 @@ class Trie:
     @cached_property
     def shared(self) -> Tensor:
         """uint8 [items + 1]: how many codes a leaf shares with the leaf before; 0 at both ends."""
-        shared = torch.full((self.n_items + 1,), self.depth - 1, dtype=torch.uint8)
+        device = self.item_of_leaf.device
+        shared = torch.full((self.n_items + 1,), self.depth - 1, dtype=torch.uint8, device=device)
         for place in range(self.depth - 2, -1, -1):
             firsts = self.levels[place].firsts
             if firsts is None:

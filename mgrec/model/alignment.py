@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mgrec.ids.semantic_ids import PAD
 from mgrec.model.decoder import Context
+from mgrec.model.device import where
 from mgrec.model.generator import Generator
 from mgrec.model.transformer import exact_product
 from mgrec.recipe import AlignmentConfig
@@ -45,16 +46,16 @@ class Alignment(nn.Module):
         ids = generator.ids
         blocks = dict.fromkeys(s.modality for s in ids.slots if s.kind == "code")
         self.blocks = {m: ids.block(m) for m in blocks}
-        has = {m: torch.from_numpy(ids.has_block(m)) for m in self.blocks}
-        self.has = has
-        self.both = torch.stack(list(has.values())).sum(0) >= 2  # those with something to align
-        if withheld is not None:
-            self.both &= ~withheld
+        device = where(generator)
+        self.has = {m: torch.from_numpy(ids.has_block(m)).to(device) for m in self.blocks}
+        both = torch.stack(list(self.has.values())).sum(0) >= 2  # those with something to align
+        self.both = both if withheld is None else both & ~withheld.to(device)
         self.items = self.both.nonzero()[:, 0]
         self.log_scale = nn.Parameter(torch.tensor(1 / config.temperature).log())
         self.project = nn.ModuleDict(
             {m: nn.Linear(generator.config.dim, generator.config.dim) for m in self.blocks}
         )
+        self.to(device)
 
     @property
     def module(self) -> nn.Module:
@@ -68,7 +69,7 @@ class Alignment(nn.Module):
     def batches(self, epoch: int) -> Sequence[Tensor]:
         """Return int64 [items] batches."""
         order = np.random.default_rng([self.seed, epoch, 1]).permutation(len(self.items))
-        return list(self.items[torch.from_numpy(order)].split(self.config.batch))
+        return list(self.items.cpu()[torch.from_numpy(order)].split(self.config.batch))
 
     def sample(self, items: Tensor) -> Tensor:
         """Return the items of a batch of targets that can be aligned, each once."""
@@ -99,7 +100,7 @@ class Alignment(nn.Module):
         tokens = torch.full_like(model.token_table[items], PAD)
         places = list(self.blocks[modality])
         tokens[:, places] = model.token_table[items][:, places]
-        lengths = torch.ones(len(items), dtype=torch.int64)
+        lengths = torch.ones_like(items)
         context: Context = model.history(tokens[:, None], {}, lengths)
         return context
 

@@ -16,6 +16,7 @@ from mgrec.data.features import Embeddings
 from mgrec.data.sequences import Sequences
 from mgrec.errors import RecipeError
 from mgrec.ids.semantic_ids import SemanticIds
+from mgrec.model.device import where
 from mgrec.model.histories import CausalStack
 from mgrec.model.neighbours import Neighbours
 from mgrec.model.readers import best_items
@@ -38,6 +39,11 @@ class Scorer(nn.Module):
     def n_items(self) -> int:
         return self.view.n_items
 
+    @property
+    def device(self) -> torch.device:
+        """Where it reads and scores."""
+        return where(self)
+
     def scores(self, states: Tensor) -> Tensor:
         """Return float32 [rows, items], logits, from states [rows, dim]."""
         return (states @ self.catalogue().T).float()
@@ -46,7 +52,7 @@ class Scorer(nn.Module):
         """Return [items, dim]: every item as it is predicted; kept between calls when in use."""
         kept = self._catalogue  # one look: another thread may forget it meanwhile
         if kept is None:
-            everything = torch.arange(self.n_items, device=next(self.parameters()).device)
+            everything = torch.arange(self.n_items, device=self.device)
             if self.training:
                 found: Tensor = self.view(everything)
                 return found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -76,6 +77,12 @@ class Generator(nn.Module):
         if config.experts.views:
             self.experts = Experts(config, ids, vectors, self.tokens)
         self.register_buffer("repeat", torch.zeros(()))  # see search.repeats
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move or cast everything; the trie goes along."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.trie = self.trie.to(self.token_table.device)
+        return self
 
     def share(
         self, added: NDArray[np.bool_] | None, counts: NDArray[np.int64], ratio: float | None

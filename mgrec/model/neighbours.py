@@ -80,10 +80,15 @@ class Neighbours(nn.Module):
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("floor", torch.full((), FLOORS[-1]))
 
+    @property
+    def device(self) -> torch.device:
+        """Where the table is."""
+        return self.place.device
+
     def fill(self, table: Table) -> None:
         """Take a table over the same items."""
         for name, part in vars(table).items():
-            setattr(self, name, part.to(self.place.device))
+            setattr(self, name, part.to(self.device))
 
     def last(self, items: Tensor) -> Tensor:
         """int64 [rows, n], -1 for padding on the right -> [rows, at most READ]: what is read."""
@@ -115,8 +120,8 @@ class Neighbours(nn.Module):
         likely = torch.zeros(len(FLOORS), len(SCALES))
         for at in range(0, len(recent), ROWS):
             rows = np.arange(at, min(at + ROWS, len(recent)))
-            worth = self._worth(torch.from_numpy(recent.select(rows).padded()).to(self.item.device))
-            right = torch.from_numpy(targets[rows]).long().to(self.item.device)[:, None]
+            worth = self._worth(torch.from_numpy(recent.select(rows).padded()).to(self.device))
+            right = torch.from_numpy(targets[rows]).long().to(self.device)[:, None]
             for i, floor in enumerate(FLOORS):
                 logs = (worth + floor).log()
                 for j, scale in enumerate(SCALES):
@@ -132,5 +137,5 @@ class Neighbours(nn.Module):
         """Make room for a table of the size that it was filled to, which no recipe tells."""
         for name in ("item", "strength"):
             if (found := state.get(prefix + name)) is not None:
-                setattr(self, name, torch.empty_like(found, device=self.place.device))
+                setattr(self, name, torch.empty_like(found, device=self.device))
         super()._load_from_state_dict(state, prefix, *rest)

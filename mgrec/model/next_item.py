@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mgrec.data.sequences import Sequences
 from mgrec.model.alignment import Alignment
 from mgrec.model.decoder import Context
+from mgrec.model.device import where
 from mgrec.model.generator import Generator
 from mgrec.model.teacher import Teacher
 from mgrec.recipe import TrainingConfig
@@ -43,8 +44,10 @@ class NextItem:
     ) -> None:
         self.generator, self.seed = generator, seed
         self.places = Sequences(train.offsets, np.arange(len(train.items), dtype=np.int32))
-        self.items = torch.from_numpy(train.items).long()
-        self.targets, self.auxiliary, self.teacher = config.targets, auxiliary, teacher
+        device = where(generator)
+        self.items = torch.from_numpy(train.items).long().to(device)
+        self.targets, self.auxiliary = config.targets, auxiliary
+        self.teacher = None if teacher is None else teacher.to(device)
         # An auxiliary alignment holds the generator, and parameters of its own to train.
         self.module: nn.Module = generator if auxiliary is None else auxiliary[0]
         self.every = generator.config.family == "default"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mgrec.data.sequences import Sequences
+from mgrec.model.device import where
 from mgrec.model.experts import Expert
 from mgrec.model.next_item import bucketed, tiled
 from mgrec.recipe import TrainingConfig
@@ -43,7 +44,7 @@ class NextName:
         self.name = name
         self.module, self.log, self.targets, self.seed = module, log, config.targets, seed
         counts = np.bincount(log.items, minlength=module.n_items) / max(len(log.items), 1)
-        self.share = torch.from_numpy(counts).float()  # [items], of the log
+        self.share = torch.from_numpy(counts).float().to(where(module))  # [items], of the log
         self.drawn = min(1.0, negatives / module.n_items) if negatives else 1.0
 
     def batches(self, epoch: int) -> Sequence[Tensor]:
@@ -67,7 +68,7 @@ class NextName:
     def sample(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         """Return the items of a step, int64 [m], and the chance of each to be among them."""
         present = batch[batch >= 0]
-        taken = torch.rand(self.module.n_items) < self.drawn
+        taken = torch.rand(self.module.n_items, device=batch.device) < self.drawn
         taken[present] = True
         items = taken.nonzero()[:, 0]
         # An item is missing where neither the draw nor any place of the batch holds it.

@@ -22,6 +22,10 @@ class Reader(Protocol):
     def history(self) -> int:
         """Most items of a history that are read."""
 
+    @property
+    def device(self) -> torch.device:
+        """Where it reads."""
+
     def last(self, items: Tensor) -> Tensor:
         """int64 [rows, n], -1 for padding on the right, none empty -> [rows, ...], states."""
 
@@ -56,7 +60,8 @@ def best_items(
     gone = None if listed is None or listed.all() else torch.from_numpy(~listed)
     for at in range(0, len(order), RANKED):
         rows = order[at : at + RANKED]
-        scores = reader.scores(reader.last(torch.from_numpy(recent.select(rows).padded())))
+        read = torch.from_numpy(recent.select(rows).padded()).to(reader.device)
+        scores = reader.scores(reader.last(read)).cpu()
         if exclude_seen:
             seen = torch.from_numpy(history.select(rows).padded())
             owner = torch.arange(len(rows))[:, None].expand_as(seen)

@@ -11,6 +11,7 @@ from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Cases
 from mgrec.measure.metrics import metric, ranks_of
 from mgrec.model.checkpoint import Checkpoint
+from mgrec.model.device import device_of
 from mgrec.model.experts import Expert
 from mgrec.model.next_name import NextName
 from mgrec.model.training import Progress, train
@@ -45,7 +46,7 @@ def fit_sasrec(
     """
     torch.manual_seed(seed)
     sizes = ModelConfig(history=history, dropout=dropout)
-    model = Expert(NameView(n_items, sizes.dim), sizes)
+    model = Expert(NameView(n_items, sizes.dim), sizes).to(device_of(config.device))
 
     def scored(cases: Cases) -> dict[str, float]:
         found = model.top(cases.history, 10)
@@ -60,4 +61,4 @@ def fit_sasrec(
         evaluate=partial(scored, validation) if validation else None,
         checkpoint=checkpoint,
     )
-    return Trained(model.eval(), progress)
+    return Trained(model.cpu().eval(), progress)

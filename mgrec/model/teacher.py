@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,6 +27,10 @@ class Teacher:
     chance: Tensor
     share: float
 
+    def to(self, device: torch.device) -> Teacher:
+        """Return the teacher on a device."""
+        return replace(self, item=self.item.to(device), chance=self.chance.to(device))
+
     def targets(self, places: Tensor, items: Tensor) -> Tensor:
         """Return int64 [n]: what is learned at some places; the log's own items, or draws.
 
@@ -35,7 +39,7 @@ class Teacher:
         places : int64 [n], none the first of a user
         items : int64 [n], what the log has there
         """
-        drawn = torch.rand(places.shape) < self.share
+        drawn = torch.rand(places.shape, device=places.device) < self.share
         at = places[drawn]
         which = self.chance[at].float().multinomial(1)
         return items.masked_scatter(drawn, self.item[at].gather(1, which)[:, 0].long())

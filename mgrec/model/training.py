@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mgrec.model.checkpoint import Checkpoint, flatten, unflatten
+from mgrec.model.device import where
 from mgrec.progress import Bar, bar, say
 from mgrec.recipe import TrainingConfig
 
@@ -57,6 +58,8 @@ def precision(wanted: str, device: torch.device) -> torch.dtype:
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[wanted]
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device.type != "cpu":
+        fast = False
     else:
         fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.bfloat16 if fast else torch.float32
@@ -65,8 +68,10 @@ def precision(wanted: str, device: torch.device) -> torch.dtype:
 def stated(dtype: torch.dtype, device: torch.device) -> str:
     """Say what matrices are multiplied in, and what the machine has for it."""
     name = str(dtype).removeprefix("torch.")
-    if device.type != "cpu":
+    if device.type == "cuda":
         return f"{name} on {torch.cuda.get_device_name(device)}"
+    if device.type != "cpu":
+        return f"{name} on {device}"
     if torch.cpu._is_amx_tile_supported():
         return f"{name}, this processor has AMX"
     if torch.cpu._is_avx512_bf16_supported():
@@ -143,7 +148,7 @@ class _Loop:
         self.epochs, self.planned = epochs, planned
         self.evaluate, self.checkpoint = evaluate, checkpoint
         self.module = task.module
-        self.device = next(self.module.parameters()).device
+        self.device = where(self.module)
         self.dtype = precision(config.precision, self.device)
         self.at = Progress()
         self.best: dict[str, Tensor] = {}
@@ -230,7 +235,7 @@ class _Loop:
             group["lr"] = rate
         enabled = self.dtype != torch.float32
         with torch.autocast(self.device.type, self.dtype, enabled=enabled):
-            loss = self.task.loss(batch)
+            loss = self.task.loss(batch.to(self.device))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.module.parameters(), self.config.clip)

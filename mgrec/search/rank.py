@@ -67,7 +67,7 @@ def _with_best(
     if allow is None:
         wanted = dense.clone()
     else:
-        wanted = dense.masked_fill(~allow.items(len(dense)), float("-inf"))
+        wanted = dense.masked_fill(~allow.items(len(dense)).to(dense.device), float("-inf"))
     # What the search has found is not looked for again.
     user, place = (found.items >= 0).nonzero(as_tuple=True)
     wanted[user, found.items[user, place]] = float("-inf")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mgrec.data.sequences import Sequences
+from mgrec.model.device import where
 from mgrec.model.experts import Experts
 from mgrec.model.generator import Generator
 from mgrec.search.beam import beam_search
@@ -70,8 +71,8 @@ def weigh(
     with torch.no_grad():
         for at in range(0, len(history), rows):
             some = history.select(np.arange(at, min(at + rows, len(history))))
-            states = experts.states(torch.from_numpy(some.padded()))
-            each = experts.log_probs(states, places=places)
+            states = experts.states(torch.from_numpy(some.padded()).to(where(experts)))
+            each = experts.log_probs(states, places=places).cpu()
             found = torch.from_numpy(targets[at : at + rows]).long()
             candidates, real = _once(_best(each, most))
             parts.append(_told(_of(each, candidates), candidates, real, found))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mgrec.errors import RequestError
 from mgrec.measure.evaluation import Evaluation, measure
+from mgrec.model.device import where
 from mgrec.model.generator import Generator
 from mgrec.model.readers import Reader, best_items
 from mgrec.recommender import Recommender
@@ -45,6 +46,11 @@ class _Experts:
 
     model: Generator
     history: int  # most items that are read
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return where(self.model)
 
     def last(self, items: Tensor) -> Tensor:
         """The histories themselves, since every expert makes states of another shape of them."""

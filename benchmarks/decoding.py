@@ -18,11 +18,11 @@ from benchmarks.planted import embeddings_of, ids_of, make_shop
 from benchmarks.t5 import TokenTrie, generate_t5, to_t5
 from benchmarks.timing import medians
 from mgrec import Recipe
+from mgrec.configs import SearchConfig
 from mgrec.data.features import Embeddings
 from mgrec.data.sequences import Sequences
 from mgrec.ids.semantic_ids import SemanticIds
 from mgrec.model.generator import Generator
-from mgrec.recipe import SearchConfig
 from mgrec.search.ranking import top
 
 BATCH, HISTORY = 32, 20

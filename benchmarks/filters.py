@@ -11,13 +11,13 @@ from torch import Tensor
 from benchmarks.figure import Figure, bounded
 from benchmarks.index import skewed_codes
 from benchmarks.timing import medians, seconds
+from mgrec.configs import IdsConfig, ModelConfig
 from mgrec.data.features import Codes
 from mgrec.ids.filters import Filter
 from mgrec.ids.kept import Kept
 from mgrec.ids.semantic_ids import build
 from mgrec.model.decoder import Context
 from mgrec.model.generator import Generator
-from mgrec.recipe import IdsConfig, ModelConfig
 from mgrec.search.beam import beam_search
 
 KEPT = 0.05  # of the catalogue has the attribute

@@ -16,10 +16,10 @@ from benchmarks.figure import Figure, bounded
 from benchmarks.large import drawn_ids, drawn_log
 from benchmarks.timing import ROUNDS, forget_peak, medians, peak_mib
 from mgrec import Recipe
+from mgrec.configs import SearchConfig
 from mgrec.model.generator import Generator
 from mgrec.model.next_item import NextItem
 from mgrec.model.training import train
-from mgrec.recipe import SearchConfig
 from mgrec.search.ranking import plan, top
 
 BATCH = 32

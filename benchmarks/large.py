@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from mgrec.configs import IdsConfig
 from mgrec.data.features import Codes
 from mgrec.data.sequences import Sequences
 from mgrec.ids.semantic_ids import SemanticIds, build
-from mgrec.recipe import IdsConfig
 
 
 def drawn_ids(items: int, levels: dict[str, int], seed: int = 0) -> SemanticIds:

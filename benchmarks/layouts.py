@@ -30,6 +30,7 @@ from benchmarks.machine import facts
 from mgrec import Dataset, Recipe
 from mgrec.catalogue import Catalogue, build_catalogue
 from mgrec.choice import sampled
+from mgrec.configs import ModelConfig, TrainingConfig
 from mgrec.data.sequences import Sequences
 from mgrec.data.splits import split
 from mgrec.fitting import selection
@@ -41,7 +42,6 @@ from mgrec.model.histories import TokenHistory
 from mgrec.model.next_item import NextItem
 from mgrec.model.training import train
 from mgrec.model.transformer import Block
-from mgrec.recipe import ModelConfig, TrainingConfig
 from mgrec.search.ranking import top
 from mgrec.users import users_of
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mgrec.configs import IdsConfig, QuantiserConfig
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.sequences import Sequences
 from mgrec.ids.quantiser import fit_quantiser
 from mgrec.ids.semantic_ids import SemanticIds, build
-from mgrec.recipe import IdsConfig, QuantiserConfig
 
 WIDTHS = {"text": 384, "image": 1280}  # of the packaged encoders' embeddings
 LATENT, NOISE = 64, 0.7

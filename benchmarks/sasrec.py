@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.figure import Figure
 from benchmarks.planted import Shop, embeddings_of, ids_of, make_shop
+from mgrec.configs import ModelConfig
 from mgrec.data.sequences import Sequences
 from mgrec.measure.metrics import metric, ranks_of
 from mgrec.model.experts import Expert
@@ -21,7 +22,7 @@ from mgrec.model.next_item import NextItem
 from mgrec.model.next_name import NextName
 from mgrec.model.training import Progress, train
 from mgrec.model.views import NameView
-from mgrec.recipe import ModelConfig, Recipe
+from mgrec.recipe import Recipe
 from mgrec.search.ranking import top
 
 ROOT = Path(__file__).parents[1]

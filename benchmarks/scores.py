@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from mgrec import Recommender
+from mgrec.configs import SearchConfig
 from mgrec.data.splits import Cases
 from mgrec.measure.metrics import metric, ranks_of
-from mgrec.recipe import SearchConfig
 from mgrec.search.exact import score_catalogue
 from mgrec.search.ranking import top
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from transformers import T5Config, T5ForConditionalGeneration
 
+from mgrec.configs import ModelConfig
 from mgrec.ids.semantic_ids import PAD, START, SemanticIds
 from mgrec.model.generator import Generator
-from mgrec.recipe import ModelConfig
 
 # Hugging Face starts all beams but the first at -1e9: what scores less was never legal.
 NEVER = -1e8

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from mgrec.configs import IdsConfig
 from mgrec.content.contracts import Content, EncoderIdentity
 from mgrec.content.encoders import embed
 from mgrec.content.shuffle import shuffled
@@ -28,7 +29,7 @@ from mgrec.ids.semantic_ids import SemanticIds, build
 from mgrec.ids.standardise import Standardiser, fused
 from mgrec.model.collaborative import collaborative
 from mgrec.progress import say
-from mgrec.recipe import IdsConfig, Recipe
+from mgrec.recipe import Recipe
 
 FUSED = "fused"  # the one block of early fusion
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mgrec.configs import TrainingConfig
 from mgrec.data.splits import Cases
 from mgrec.measure.metrics import metric
 from mgrec.model.training import SELECT, Progress
-from mgrec.recipe import Recipe, TrainingConfig
+from mgrec.recipe import Recipe
 
 
 def sampled(cases: Cases, recipe: Recipe) -> Cases:

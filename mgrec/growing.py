@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mgrec.catalogue import Catalogue
+from mgrec.configs import is_table, shown_in
 from mgrec.data.blocks import zeros
 from mgrec.data.features import Codes, Embeddings
 from mgrec.errors import DataError
@@ -21,7 +22,6 @@ from mgrec.model.inheritance import inherited
 from mgrec.model.likeness import joined
 from mgrec.model.neighbours import Table
 from mgrec.newcomers import Newcomers
-from mgrec.recipe import is_table, shown_in
 
 NEIGHBOURS = 10  # that stand for an item without a past
 NAMES = "experts.of.id.view.embedding.weight"  # of a model's state: a free vector an item

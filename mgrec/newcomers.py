@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from mgrec.catalogue import FUSED, Catalogue
+from mgrec.configs import ContentConfig
 from mgrec.content.contracts import Content, Encoder, EncoderIdentity
 from mgrec.content.encoders import image_encoder, text_encoder
 from mgrec.content.encoding import encode_pictures, encode_texts
@@ -22,7 +23,6 @@ from mgrec.data.reading import Pair
 from mgrec.data.tables import Table, short
 from mgrec.errors import DataError, RecipeError
 from mgrec.ids.standardise import fused
-from mgrec.recipe import ContentConfig
 
 Ready = Mapping[str, Embeddings | Codes | Pair]
 EncoderOf = Callable[[str, str], Encoder[Any]]  # modality and name -> encoder

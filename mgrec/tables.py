@@ -7,13 +7,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from mgrec.configs import NeighboursConfig, shown_in
 from mgrec.data.features import Embeddings
 from mgrec.data.sequences import Sequences
 from mgrec.model.likeness import likeness
 from mgrec.model.neighbours import Table
 from mgrec.model.transitions import transitions
 from mgrec.progress import say
-from mgrec.recipe import NeighboursConfig, shown_in
 
 
 class Tables:

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from mgrec.configs import IdsConfig, ModelConfig
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.sequences import Sequences
 from mgrec.ids.semantic_ids import SemanticIds, build
 from mgrec.model.generator import Generator
-from mgrec.recipe import IdsConfig, ModelConfig
 
 FUSIONS = {
     "text": IdsConfig(fusion="unimodal", modalities=("text",)),

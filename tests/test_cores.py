@@ -14,8 +14,8 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from mgrec.configs import SearchConfig
 from mgrec.cores import on_cores
-from mgrec.recipe import SearchConfig
 from mgrec.search.ranking import plan, top
 from tests.planted import tiny_generator, walks
 

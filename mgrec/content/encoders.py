@@ -6,11 +6,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
+from mgrec.configs import ContentConfig
 from mgrec.content.contracts import Content, Encoder, PictureEncoder
 from mgrec.content.encoding import encode_pictures, encode_texts, given
 from mgrec.content.shuffle import permuted
 from mgrec.errors import DataError, MissingExtra
-from mgrec.recipe import ContentConfig
 
 __all__ = ["embed", "encode_pictures", "encode_texts", "image_encoder", "text_encoder"]
 

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from mgrec.configs import Source
 from mgrec.data import interactions, reading
 from mgrec.data import items as catalogue
 from mgrec.data.columns import texts
@@ -22,7 +23,6 @@ from mgrec.data.notes import Notebook, ReadNotes
 from mgrec.data.reading import Found, Pair
 from mgrec.data.sequences import Sequences
 from mgrec.errors import DataError
-from mgrec.recipe import Source
 
 __all__ = ["Dataset", "ReadNotes"]
 

@@ -9,10 +9,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mgrec.configs import SplitConfig
 from mgrec.data.interactions import FEWEST
 from mgrec.data.sequences import Sequences
 from mgrec.errors import DataError
-from mgrec.recipe import SplitConfig
 
 
 class Logged(Protocol):

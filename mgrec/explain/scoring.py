@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mgrec.configs import shown_in
 from mgrec.data.sequences import Sequences
 from mgrec.model.decoder import Context
 from mgrec.model.generator import Generator
-from mgrec.recipe import shown_in
 from mgrec.search.repeats import moved_by_repeat
 
 CELLS = 1 << 24  # experts' scores of rows and items that are computed at once

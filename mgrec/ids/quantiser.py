@@ -8,10 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mgrec.configs import QuantiserConfig
 from mgrec.data.features import Codes, Embeddings
 from mgrec.errors import ArtifactError
 from mgrec.ids.residual_kmeans import ResidualKMeans
-from mgrec.recipe import QuantiserConfig
 
 
 class Quantiser(Protocol):

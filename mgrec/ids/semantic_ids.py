@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from mgrec.configs import IdsConfig
 from mgrec.data.features import Codes
 from mgrec.errors import DataError, RecipeError
-from mgrec.recipe import IdsConfig
 
 PAD, START, SPECIALS = 0, 1, 2
 BASE = 256  # of the disambiguation code's digits

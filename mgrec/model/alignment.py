@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mgrec.configs import AlignmentConfig
 from mgrec.ids.semantic_ids import PAD
 from mgrec.model.decoder import Context
 from mgrec.model.device import where
 from mgrec.model.generator import Generator
 from mgrec.model.transformer import exact_product
-from mgrec.recipe import AlignmentConfig
 
 
 class Alignment(nn.Module):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from mgrec.configs import TrainingConfig
 from mgrec.data.features import Embeddings
 from mgrec.data.sequences import Sequences
 from mgrec.model.sasrec import fit_sasrec
-from mgrec.recipe import TrainingConfig
 
 
 def collaborative(train: Sequences, n_items: int, *, epochs: int, seed: int) -> Embeddings:

@@ -9,9 +9,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from mgrec.configs import ModelConfig
 from mgrec.model.dropout import Dropout
 from mgrec.model.transformer import Block, RelativeBias
-from mgrec.recipe import ModelConfig
 
 
 @dataclass(frozen=True)

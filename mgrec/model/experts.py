@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mgrec.configs import ExpertsConfig, ModelConfig, is_table, shown_in
 from mgrec.data.features import Embeddings
 from mgrec.data.sequences import Sequences
 from mgrec.errors import RecipeError
@@ -22,7 +23,6 @@ from mgrec.model.neighbours import Neighbours
 from mgrec.model.readers import best_items
 from mgrec.model.repeat import moved, once
 from mgrec.model.views import CodeView, NameView, VectorView
-from mgrec.recipe import ExpertsConfig, ModelConfig, is_table, shown_in
 
 View = NameView | VectorView | CodeView
 

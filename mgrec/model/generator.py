@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mgrec.configs import ModelConfig
 from mgrec.data.features import Embeddings
 from mgrec.errors import RecipeError
 from mgrec.ids.children import Children, barrier
@@ -21,7 +22,6 @@ from mgrec.model.experts import Experts
 from mgrec.model.histories import ItemHistory, TokenHistory, latest
 from mgrec.model.shares import Shares, shares_of
 from mgrec.model.transformer import exact_product
-from mgrec.recipe import ModelConfig
 
 
 class Generator(nn.Module):

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from mgrec.configs import ModelConfig
 from mgrec.ids.semantic_ids import PAD, START
 from mgrec.model.decoder import Context
 from mgrec.model.dropout import Dropout
 from mgrec.model.transformer import Block, RelativeBias
-from mgrec.recipe import ModelConfig
 
 
 class CausalStack(nn.Module):

@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mgrec.configs import TrainingConfig
 from mgrec.data.sequences import Sequences
 from mgrec.model.alignment import Alignment
 from mgrec.model.decoder import Context
 from mgrec.model.device import where
 from mgrec.model.generator import Generator
 from mgrec.model.teacher import Teacher
-from mgrec.recipe import TrainingConfig
 
 
 class NextItem:

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mgrec.configs import TrainingConfig
 from mgrec.data.sequences import Sequences
 from mgrec.model.device import where
 from mgrec.model.experts import Expert
 from mgrec.model.next_item import bucketed, tiled
-from mgrec.recipe import TrainingConfig
 
 ROWS = 64  # of logits that a processor's cache holds
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 
+from mgrec.configs import ModelConfig, TrainingConfig
 from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Cases
 from mgrec.measure.metrics import metric, ranks_of
@@ -16,7 +17,6 @@ from mgrec.model.experts import Expert
 from mgrec.model.next_name import NextName
 from mgrec.model.training import Progress, train
 from mgrec.model.views import NameView
-from mgrec.recipe import ModelConfig, TrainingConfig
 
 
 @dataclass(frozen=True)

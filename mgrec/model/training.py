@@ -11,10 +11,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from mgrec.configs import TrainingConfig
 from mgrec.model.checkpoint import Checkpoint, flatten, unflatten
 from mgrec.model.device import where
 from mgrec.progress import Bar, bar, say
-from mgrec.recipe import TrainingConfig
 
 Evaluate = Callable[[], Mapping[str, float]]
 SELECT = "NDCG@10"

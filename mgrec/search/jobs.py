@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mgrec.configs import SearchConfig
 from mgrec.data.sequences import Sequences
 from mgrec.ids.filters import Filter
 from mgrec.ids.kept import Kept
 from mgrec.model.generator import Generator
-from mgrec.recipe import SearchConfig
 from mgrec.search.ranking import bounded_top
 
 MASKS = 1 << 26  # bytes that the masks of one batch may take a level, side by side

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mgrec.configs import SearchConfig
 from mgrec.cores import on_cores
 from mgrec.data.sequences import Sequences
 from mgrec.ids.filters import Filter
 from mgrec.model.generator import Generator
-from mgrec.recipe import SearchConfig
 from mgrec.search.rank import ranked
 
 CELL = 64  # bytes a cell [beams, codes of the widest level] takes: scores, nodes, what is allowed

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mgrec.configs import ModelConfig, NeighboursConfig
 from mgrec.data.features import Embeddings
 from mgrec.data.sequences import Sequences
 from mgrec.errors import RequestError
 from mgrec.measure.ranker import best, check_k, unseen
 from mgrec.model.neighbours import Neighbours
 from mgrec.model.transitions import transitions
-from mgrec.recipe import ModelConfig, NeighboursConfig
 
 _NUMBERS = 20_000_000  # held at once (80 MB), so that memory stays bounded
 

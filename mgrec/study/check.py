@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from mgrec.configs import SplitConfig
 from mgrec.data.blocks import blocks
 from mgrec.data.dataset import Dataset
 from mgrec.data.splits import Cases, Split, split
-from mgrec.recipe import SplitConfig
 
 _QUANTILES = {"shortest": 0, "10%": 0.1, "25%": 0.25, "median": 0.5, "75%": 0.75, "90%": 0.9}
 _QUANTILES |= {"99%": 0.99, "longest": 1}

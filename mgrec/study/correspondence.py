@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mgrec.configs import SearchConfig
 from mgrec.data.splits import Cases
 from mgrec.ids.semantic_ids import SemanticIds
 from mgrec.measure.intervals import Interval, bootstrap
 from mgrec.model.generator import Generator
-from mgrec.recipe import SearchConfig
 from mgrec.search.beam import beam_search
 from mgrec.search.ranking import batches, plan, recent
 from mgrec.search.unconstrained import free_search

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from mgrec.configs import shown_in
 from mgrec.data.bayes import BayesRanker
 from mgrec.data.dataset import Dataset
 from mgrec.data.splits import Split
 from mgrec.data.worlds import World, make_world
 from mgrec.measure.evaluation import Evaluation, measure
 from mgrec.progress import say
-from mgrec.recipe import Recipe, shown_in
+from mgrec.recipe import Recipe
 from mgrec.recommender import Recommender
 from mgrec.study.parts import Kind, Row
 from mgrec.study.report import write_report

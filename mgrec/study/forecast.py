@@ -6,10 +6,11 @@ import time
 
 import torch
 
+from mgrec.configs import is_table
 from mgrec.data.dataset import Dataset
 from mgrec.ids.semantic_ids import BASE
 from mgrec.model.training import precision
-from mgrec.recipe import Recipe, is_table
+from mgrec.recipe import Recipe
 from mgrec.teaching import LISTED
 
 # A step's time over that of its matrix products at full speed: Beauty and Instruments took 21 s an

@@ -9,9 +9,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from mgrec.catalogue import sources
+from mgrec.configs import QuantiserConfig
 from mgrec.data.dataset import Dataset
 from mgrec.errors import DataError, RecipeError, RequestError
-from mgrec.recipe import QuantiserConfig, Recipe
+from mgrec.recipe import Recipe
 
 REFERENCE = "late++"  # what every row is tested against, where it is in the grid
 

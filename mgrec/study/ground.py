@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mgrec.configs import SplitConfig
 from mgrec.data.dataset import Dataset
 from mgrec.data.splits import Split, split
 from mgrec.errors import RequestError
 from mgrec.measure.slices import slices
-from mgrec.recipe import SplitConfig
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mgrec.configs import AlignmentConfig, shown_in
 from mgrec.errors import RequestError, nearest
 from mgrec.fitting import aligns
-from mgrec.recipe import AlignmentConfig, Recipe, shown_in
+from mgrec.recipe import Recipe
 from mgrec.study.grid import Entry, made, stem, swept
 
 BASE = "paper-late++"  # the paper's claims are judged on its own family

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from mgrec.configs import ContentConfig
 from mgrec.content.encoders import embed
 from mgrec.content.shuffle import permutation, permuted, shuffled
 from mgrec.data.features import Codes, Embeddings
 from mgrec.errors import DataError
-from mgrec.recipe import ContentConfig
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from mgrec.configs import SplitConfig
 from mgrec.data.dataset import Dataset
 from mgrec.data.splits import Cases, split
 from mgrec.errors import DataError
-from mgrec.recipe import SplitConfig
 
 
 def dataset(rows: list[tuple[int, int, int]], timed: bool = True) -> Dataset:

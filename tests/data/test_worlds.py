@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from mgrec.configs import SplitConfig
 from mgrec.data.bayes import BayesRanker
 from mgrec.data.dataset import Dataset
 from mgrec.data.descriptions import TOPICS
@@ -21,7 +22,6 @@ from mgrec.data.sequences import Sequences
 from mgrec.data.splits import leave_one_out
 from mgrec.data.worlds import World, make_world
 from mgrec.errors import MissingExtra, RequestError
-from mgrec.recipe import SplitConfig
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from mgrec.configs import QuantiserConfig
 from mgrec.data.features import Codes, Embeddings
 from mgrec.errors import DataError
 from mgrec.ids.common import common_space
 from mgrec.ids.projected import Projected
 from mgrec.ids.quantiser import fit_quantiser, quantiser_from_state
 from mgrec.measure.information import adjusted_mutual_information
-from mgrec.recipe import QuantiserConfig
 
 ITEMS = 1500
 CONFIG = QuantiserConfig(levels=1, size=4)

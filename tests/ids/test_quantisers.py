@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from mgrec.configs import QuantiserConfig
 from mgrec.data.features import Embeddings
 from mgrec.errors import ArtifactError, DataError, MissingExtra
 from mgrec.ids.kmeans import kmeans, nearest
 from mgrec.ids.quantiser import Quantiser, fit_quantiser, quantiser_from_state
 from mgrec.ids.standardise import Standardiser, fused
-from mgrec.recipe import QuantiserConfig
 
 COARSE, FINE, EACH, DIM = 8, 4, 20, 16
 KINDS = ("residual_kmeans", "rqvae")

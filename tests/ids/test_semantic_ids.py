@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from mgrec.configs import IdsConfig
 from mgrec.data.features import Codes
 from mgrec.errors import RecipeError
 from mgrec.ids.semantic_ids import BASE, SPECIALS, build, disambiguate, extend
 from mgrec.ids.trie import Trie
-from mgrec.recipe import IdsConfig
 from tests.planted import FUSIONS, random_codes, random_ids
 
 

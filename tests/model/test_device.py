@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from mgrec import Recommender
+from mgrec.configs import SplitConfig
 from mgrec.data.splits import split
 from mgrec.errors import RecipeError
 from mgrec.model.sasrec import fit_sasrec
-from mgrec.recipe import SplitConfig
 from tests.elsewhere import DEVICE, NAME, Elsewhere
 
 BARE = [

@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 
 from mgrec import Recommender
+from mgrec.configs import TrainingConfig
 from mgrec.data.features import Embeddings
 from mgrec.data.sequences import Sequences
 from mgrec.model.experts import Expert, Experts
 from mgrec.model.next_name import NextName, sampled_cross_entropy
 from mgrec.model.training import train
 from mgrec.model.views import NameView, VectorView, whitening
-from mgrec.recipe import TrainingConfig
 from tests.planted import FUSIONS, random_ids, random_vectors, tiny_model, walks
 
 TRAINING = TrainingConfig(targets=128, learning_rate=1e-2, warmup=10, precision="float32")

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.t5 import TokenTrie, generate_t5, renamed, to_t5, tokens_of
+from mgrec.configs import TrainingConfig
 from mgrec.ids.semantic_ids import START
 from mgrec.model.next_item import NextItem
-from mgrec.recipe import TrainingConfig
 from mgrec.search.beam import beam_search
 from tests.planted import FUSIONS, tiny_generator, walks
 

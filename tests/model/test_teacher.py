@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mgrec import Recommender
+from mgrec.configs import SearchConfig, TrainingConfig
 from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Cases
 from mgrec.errors import RecipeError
@@ -12,7 +13,7 @@ from mgrec.model.neighbours import Table
 from mgrec.model.next_item import NextItem
 from mgrec.model.teacher import Teacher
 from mgrec.model.training import train
-from mgrec.recipe import Recipe, SearchConfig, TrainingConfig
+from mgrec.recipe import Recipe
 from mgrec.search.ranking import top
 from mgrec.study.runs import training_seconds
 from mgrec.teaching import SHARPNESS, Teachers

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from mgrec.configs import AlignmentConfig, SearchConfig, TrainingConfig
 from mgrec.data.sequences import Sequences
 from mgrec.ids.semantic_ids import build
 from mgrec.model.alignment import Alignment
@@ -17,7 +18,6 @@ from mgrec.model.checkpoint import Checkpoint
 from mgrec.model.generator import Generator
 from mgrec.model.next_item import NextItem, bucketed, sliding, tiled
 from mgrec.model.training import train
-from mgrec.recipe import AlignmentConfig, SearchConfig, TrainingConfig
 from mgrec.search.ranking import top
 from tests.planted import FUSIONS, random_codes, tiny_generator, tiny_model, walks
 
@@ -162,7 +162,7 @@ RUN = textwrap.dedent("""
     from mgrec.model.next_item import NextItem
     from mgrec.model.teacher import Teacher
     from mgrec.model.training import train
-    from mgrec.recipe import TrainingConfig
+    from mgrec.configs import TrainingConfig
     from tests.planted import tiny_generator, walks
 
     torch.set_num_threads(1)

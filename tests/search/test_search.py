@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis.extra.numpy import array_shapes, arrays
 from hypothesis.strategies import integers
 
+from mgrec.configs import SearchConfig, TrainingConfig
 from mgrec.data.sequences import Sequences
 from mgrec.ids.filters import Filter
 from mgrec.model.next_item import NextItem
 from mgrec.model.training import train
-from mgrec.recipe import SearchConfig, TrainingConfig
 from mgrec.search.beam import beam_search, best_of
 from mgrec.search.exact import score_catalogue
 from mgrec.search.rank import rank, ranked

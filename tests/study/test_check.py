@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from mgrec.configs import SplitConfig
 from mgrec.data.dataset import Dataset
 from mgrec.errors import DataError
-from mgrec.recipe import SplitConfig
 from mgrec.study.check import Check, check
 
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from mgrec.configs import IdsConfig, SearchConfig
 from mgrec.data.features import Codes
 from mgrec.data.splits import Cases
 from mgrec.errors import RequestError
 from mgrec.ids.semantic_ids import build
 from mgrec.model.generator import Generator
-from mgrec.recipe import IdsConfig, SearchConfig
 from mgrec.study.correspondence import (
     ALL,
     APART,

@@ -29,7 +29,7 @@ from mgrec.study.studies import (
 
 Answer = Literal["holds", "does not hold", "undecided", "not tested"]
 Rows = Mapping[Variant, Member]
-Users = NDArray[np.float64]
+Users = NDArray[np.float64]  # [seeds, cases]
 
 PROMISED = 0.20  # the paper: "over 20%" above the better single modality
 SHARED = 10  # items of a list that an overlap is counted in
@@ -66,10 +66,12 @@ class Verdict:
     ----------
     claim, rows : in words, and which rows were subtracted
     answer : *holds* and *does not hold* where the corrected p is below .05 and the difference is
-        above or below zero; *undecided* where it is not; *not tested* where a row is lacking
-    difference, p : of the paired test over users; None where not tested
+        above or below zero, with every seed; *undecided* where it is not; *not tested* where a row
+        is lacking
+    difference, p : of the paired test over users, each user's values averaged over the seeds that
+        both rows have; None where not tested
     corrected : by Holm, over the claims that were tested together
-    seeds : that both rows have, over which every user's values were averaged
+    by_seed : the difference with each of those seeds alone
     measure : what was compared
     note : what else there is to say, such as why it was not tested
     """
@@ -80,7 +82,7 @@ class Verdict:
     difference: Interval | None = None
     p: float | None = None
     corrected: float | None = None
-    seeds: int = 0
+    by_seed: tuple[float, ...] = ()
     measure: str = HEADLINE
     note: str = ""
 
@@ -143,7 +145,7 @@ def judge(
     )
 
 
-def agreement(one: NDArray[np.integer], other: NDArray[np.integer]) -> Users:
+def agreement(one: NDArray[np.integer], other: NDArray[np.integer]) -> NDArray[np.float64]:
     """Return float64 [cases]: which part of two lists' first items they share.
 
     Parameters
@@ -170,9 +172,9 @@ def _compared(
         return Verdict(claim.words, named, note="the rows have no seed in common")
     ours, theirs = (_users(member, seeds) for member in (better, than))
     if part is not None:
-        ours, theirs = ours[part], theirs[part]
+        ours, theirs = ours[:, part], theirs[:, part]
     note = f"{than.name} is the better one here" if len(claim.than) > 1 else ""
-    return _tested(claim.words, named, ours, theirs, len(seeds), HEADLINE, note)
+    return _tested(claim.words, named, ours, theirs, HEADLINE, note)
 
 
 def _followed(rows: Rows, lacking: Mapping[Variant, str]) -> Verdict:
@@ -189,18 +191,17 @@ def _followed(rows: Rows, lacking: Mapping[Variant, str]) -> Verdict:
         why = "their lists were not kept" if seeds else "the rows have no seed in common"
         return Verdict(DOMINANCE, named, measure=OVERLAP, note=why)
     with_text, with_image = (
-        np.mean([agreement(*(_lists(m, seed) for m in (early, other))) for seed in kept], axis=0)
+        np.stack([agreement(*(_lists(m, seed) for m in (early, other))) for seed in kept])
         for other in (text, image)
     )
     note = f"{with_text.mean():.3f} with {text.name}, {with_image.mean():.3f} with {image.name}"
-    return _tested(DOMINANCE, named, with_text, with_image, len(kept), OVERLAP, note)
+    return _tested(DOMINANCE, named, with_text, with_image, OVERLAP, note)
 
 
-def _tested(
-    claim: str, rows: str, ours: Users, theirs: Users, seeds: int, measure: str, note: str
-) -> Verdict:
-    test = paired(ours, theirs)
-    return Verdict(claim, rows, "undecided", test.difference, test.p, None, seeds, measure, note)
+def _tested(claim: str, rows: str, ours: Users, theirs: Users, measure: str, note: str) -> Verdict:
+    test = paired(ours.mean(0), theirs.mean(0))
+    by_seed = tuple((ours - theirs).mean(1).tolist())
+    return Verdict(claim, rows, "undecided", test.difference, test.p, None, by_seed, measure, note)
 
 
 def _corrected(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
@@ -213,10 +214,11 @@ def _corrected(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
 
 
 def _answered(verdict: Verdict, corrected: float) -> Verdict:
-    assert verdict.difference is not None
     answer: Answer = "undecided"
-    if corrected < LEVEL:
-        answer = "holds" if verdict.difference.value > 0 else "does not hold"
+    if corrected < LEVEL and all(found > 0 for found in verdict.by_seed):
+        answer = "holds"
+    elif corrected < LEVEL and all(found < 0 for found in verdict.by_seed):
+        answer = "does not hold"
     return replace(verdict, answer=answer, corrected=corrected)
 
 
@@ -227,7 +229,7 @@ def _gain(rows: Rows) -> Gain | None:
     seeds = _common(ours, than)
     if not seeds:
         return None
-    times = ratio(_users(ours, seeds), _users(than, seeds))
+    times = ratio(_users(ours, seeds).mean(0), _users(than, seeds).mean(0))
     value = Interval(times.value - 1, times.low - 1, times.high - 1)
     answer: Answer = "undecided"
     if value.low > PROMISED:
@@ -253,9 +255,8 @@ def _score(member: Member) -> float:
 
 
 def _users(member: Member, seeds: Sequence[int | None]) -> Users:
-    """Return float64 [cases]: every user's metric, averaged over seeds."""
-    ranks = [member.outcomes[seed].ranks[False] for seed in seeds]
-    return np.mean([metric(r, HEADLINE) for r in ranks], axis=0)
+    """Return every user's metric with each of the seeds."""
+    return np.stack([metric(member.outcomes[seed].ranks[False], HEADLINE) for seed in seeds])
 
 
 def _lists(member: Member, seed: int | None) -> NDArray[np.int32]:

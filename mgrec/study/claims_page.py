@@ -10,14 +10,15 @@ from mgrec.study.members import HEADLINE
 from mgrec.study.parts import Section, Sheet
 from mgrec.study.wording import probability, signed
 
-_HEAD = ("", "verdict", "difference", "95% interval", "p, corrected", "seeds", "of what")
+_HEAD = ("", "verdict", "difference", "95% interval", "p, corrected", "with each seed", "of what")
 _METHOD = (
     f"Differences of {HEADLINE} user by user, nothing filtered, over the seeds that both rows have;"
     " for early fusion, of the part of the first 10 recommended that two rows share. Holds and does"
-    " not hold: the difference is above or below zero, and the p of random sign flips, corrected"
-    " for all tests of the table (Holm), is below .05. Undecided: it is not, so that other users"
-    " could show the opposite. Every target is one item: a row that writes one block only has"
-    " digits of its own behind it, and is right where the item is."
+    " not hold: the difference is above or below zero, with every seed, and the p of random sign"
+    " flips, corrected for all tests of the table (Holm), is below .05. Undecided: other users, or"
+    " another seed, could show the opposite; what another seed would show, one seed cannot tell."
+    " Every target is one item: a row that writes one block only has digits of its own behind it,"
+    " and is right where the item is."
 )
 
 
@@ -49,7 +50,7 @@ def _row(verdict: Verdict) -> tuple[str, ...]:
         signed(verdict.difference.value),
         _ends(verdict.difference),
         probability(verdict.corrected),
-        str(verdict.seeds),
+        ", ".join(signed(found) for found in verdict.by_seed),
         what,
     )
 

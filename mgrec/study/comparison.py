@@ -2,20 +2,21 @@
 
 Several seeds enter as one: every user's metric is averaged over the seeds, and intervals, tests and
 slices are of those averages. So a test asks whether rows differ for other users, with these seeds;
-how far seeds move a row is given beside it.
+rows that one of the seeds ranks the other way round are not told apart, whatever the users say.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mgrec.measure.evaluation import SLICED
 from mgrec.measure.intervals import Interval, Paired, bootstrap, holm, paired
-from mgrec.measure.metrics import COLUMNS, per_user
+from mgrec.measure.metrics import COLUMNS, metric, per_user
 from mgrec.study.claims import Judged
 from mgrec.study.grid import Point
 from mgrec.study.members import HEADLINE, LEVEL, Member
@@ -25,16 +26,18 @@ from mgrec.study.parts import Kind
 
 @dataclass(frozen=True)
 class Tested:
-    """A row minus the reference: the difference, p, and p corrected for all rows of the table."""
+    """A row minus the reference: the difference, p, p corrected for all rows of the table, and
+    whether the difference has the same sign with every seed."""
 
     difference: Interval
     p: float
     corrected: float
+    steady: bool
 
     @property
     def verdict(self) -> str:
         """``better``, ``worse`` or ``not told apart``."""
-        if not self.corrected < LEVEL:
+        if not (self.corrected < LEVEL and self.steady):
             return "not told apart"
         return "better" if self.difference.value > 0 else "worse"
 
@@ -131,12 +134,33 @@ def standing(
         if m.name != reference
     }
     corrected = holm([test.p for test in found.values()])
+    means = {m.name: _by_seed(m, exclude_seen) for m in there}
     tests = {
-        name: Tested(test.difference, test.p, p)
+        name: Tested(test.difference, test.p, p, steady(means[name], means[reference]))
         for (name, test), p in zip(found.items(), corrected, strict=True)
     }
     tested = tuple(replace(line, test=tests.get(line.name)) for line in lines)
     return Standing(exclude_seen, protocol, tested)
+
+
+def steady(ours: Mapping[int | None, float], theirs: Mapping[int | None, float]) -> bool:
+    """Whether rows differ in the same direction with every seed, from their means by seed.
+
+    Those with no seed in common, as a baseline that has none, are compared with every one.
+    """
+    common = ours.keys() & theirs.keys()
+    pairs = [(seed, seed) for seed in common] or list(product(ours, theirs))
+    signs = {np.sign(ours[one] - theirs[other]) for one, other in pairs}
+    return len(signs) == 1
+
+
+def _by_seed(member: Member, exclude_seen: bool) -> dict[int | None, float]:
+    """Return the headline metric of each seed that has a run."""
+    return {
+        seed: float(metric(outcome.ranks[exclude_seen], HEADLINE).mean())
+        for seed, outcome in member.outcomes.items()
+        if exclude_seen in outcome.ranks
+    }
 
 
 def _averaged(member: Member, exclude_seen: bool) -> NDArray[np.float64] | None:
@@ -152,7 +176,6 @@ def _line(
     exclude_seen: bool,
 ) -> Line:
     done = [o for o in member.outcomes.values() if exclude_seen in o.ranks]
-    column = COLUMNS.index(HEADLINE)
     wanted = [COLUMNS.index(name) for name in SLICED]
     parts = {name: bootstrap(users[mask][:, wanted]) for name, mask in slices.items()}
     return Line(
@@ -165,7 +188,7 @@ def _line(
             metric: {name: found[n] for name, found in parts.items()}
             for n, metric in enumerate(SLICED)
         },
-        by_seed=tuple(float(per_user(o.ranks[exclude_seen])[:, column].mean()) for o in done),
+        by_seed=tuple(_by_seed(member, exclude_seen).values()),
         wanted=member.wanted,
         cost=_mean_cost([o.cost for o in done]),
         notes=done[0].notes,

@@ -140,7 +140,7 @@ def rows(
     ----------
     studies : names out of `STUDIES`, or ``claims`` for all of `CLAIMS`; after a recipe's name and
         a colon if the study is of that one: ``late++: ablation``
-    seeds : of the strategies, which are headline rows; every other row has one
+    seeds : of the rows that claims are judged by; every other one has one
     settings : overrides for every row
     base : the recipe that is varied, where none is named
 
@@ -159,7 +159,7 @@ def rows(
             )
         for part in CLAIMS if name == "claims" else (name,):
             for variant in STUDIES[part]:
-                yield _row(of, variant, seeds if part == "strategies" else 1, settings)
+                yield _row(of, variant, seeds if part in CLAIMS else 1, settings)
         if name == "sensitivity":
             for sweep in SWEEPS:
                 yield from swept(f"{of}: {sweep}", settings, of)

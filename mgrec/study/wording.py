@@ -157,7 +157,8 @@ def method(standing: Standing, reference: str) -> str:
         f"Differences of {HEADLINE} to {reference}, user by user. Where a row has several seeds,"
         " each user's metric is averaged over them first, and the test is over users: it says"
         " whether other users would show the difference, with these seeds. p by random sign flips,"
-        f" corrected for the {tests} tests of a table (Holm); better and worse are said below .05."
+        f" corrected for the {tests} tests of a table (Holm); better and worse are said below .05,"
+        " where every seed agrees."
     )
 
 

@@ -137,11 +137,27 @@ def test_rows_are_compared_over_the_seeds_that_both_have():
     }
     found = verdicts(rows)
     late, alignment = found[CLAIMS[0].words], found["alignment helps"]
-    assert (late.seeds, late.difference.value, late.answer) == (1, 0.0, "undecided")
-    assert (alignment.seeds, alignment.answer) == (2, "holds")
+    assert (late.by_seed, late.difference.value, late.answer) == ((0.0,), 0.0, "undecided")
+    assert alignment.by_seed == pytest.approx((60 / USERS, 240 / USERS))
+    assert alignment.answer == "holds"
     assert alignment.difference.value == pytest.approx((100 - 40 + 300 - 60) / 2 / USERS)
     other = Member("late", "model", "", "", {7: rows[LATE].outcomes[0]})
     assert "no seed in common" in verdicts({**rows, LATE: other})[CLAIMS[0].words].note
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_one_seed_contradicts_is_undecided(sign):
+    ours, theirs = [hits(100), hits(300), hits(101)], [hits(40), hits(60), hits(100)]
+    agreeing = member("one", *ours), member("other", *theirs)
+    contradicted = member("one", *ours[:2], hits(99)), agreeing[1]
+    for pair, answer in (
+        (agreeing, {1: "holds", -1: "does not hold"}[sign]),
+        (contradicted, "undecided"),
+    ):
+        whole, unaligned = pair[::sign]
+        found = verdicts({WHOLE: whole, UNALIGNED: unaligned})["alignment helps"]
+        assert found.corrected < 0.05
+        assert found.answer == answer
 
 
 def test_early_fusion_needs_lists_to_be_judged():

@@ -176,17 +176,7 @@ def test_every_row_is_tested_and_corrected_by_holm(finished):
 def test_a_users_metric_is_averaged_over_seeds_before_it_is_tested():
     rng = np.random.default_rng(0)
     ranks = {name: rng.integers(-1, 20, (3, 50)) for name in ("a", "b")}
-    members = [
-        Member(
-            name,
-            "model",
-            name,
-            name,
-            {s: Outcome({}, {False: r}, Cost(5, 1.0 + s, 10.0)) for s, r in enumerate(rows)},
-            3,
-        )
-        for name, rows in ranks.items()
-    ]
+    members = [row(name, dict(enumerate(rows))) for name, rows in ranks.items()]
     masks = {"head": np.arange(50) < 20}
     a, b = standing(members, "b", masks, False, "").lines
     mean = {name: metric(rows, "NDCG@10").mean(0) for name, rows in ranks.items()}
@@ -197,6 +187,34 @@ def test_a_users_metric_is_averaged_over_seeds_before_it_is_tested():
     assert a.spread == pytest.approx(np.std(a.by_seed, ddof=1))
     assert a.cost == Cost(5, 2.0, 10.0)
     assert b.test is None
+
+
+def row(name, ranks):
+    outcomes = {s: Outcome({}, {False: r}, Cost(5, 1.0 + (s or 0), 10.0)) for s, r in ranks.items()}
+    return Member(name, "model", name, name, outcomes, len(ranks))
+
+
+def first(count):
+    """Ranks of a row that puts the targets of so many users first, of 400."""
+    return np.where(np.arange(400) < count, 0, -1)
+
+
+@pytest.mark.parametrize(
+    ("other", "verdict"),
+    [
+        ({0: first(90), 1: first(120)}, "worse"),
+        ({0: first(90), 1: first(310)}, "not told apart"),  # better with one of the seeds
+        ({0: first(200), 1: first(120)}, "not told apart"),  # level with one of them
+        ({1: first(120), 2: first(220)}, "worse"),  # seed 2 has nothing to be compared with
+        ({None: first(150)}, "worse"),  # chance has no part in it: against every seed
+        ({None: first(250)}, "not told apart"),
+        ({0: first(200), 1: first(300)}, "not told apart"),
+    ],
+)
+def test_rows_are_told_apart_where_every_seed_agrees(other, verdict):
+    ours = row("ours", {0: first(200), 1: first(300)})
+    test = standing([ours, row("other", other)], "ours", {}, False, "").lines[1].test
+    assert test.verdict == verdict
 
 
 def test_page_markdown_and_json_say_the_same(finished):

@@ -218,7 +218,7 @@ def _prepare(
     catalogue: Catalogue, recipe: Recipe, checkpoint: Checkpoint | None, start: Generator | None
 ) -> tuple[Generator, tuple[Alignment, float] | None, dict[str, Any]]:
     """Return an aligned model, the alignment that stays on with its weight, and facts so far."""
-    model = fresh(catalogue, recipe)
+    model = fresh(catalogue, recipe).to(device_of(recipe.training.device))
     facts: dict[str, Any] = {"parameters": sum(p.numel() for p in model.parameters())}
     if start is not None:
         model.load_state_dict(start.state_dict())
@@ -241,8 +241,7 @@ def _prepare(
 def fresh(catalogue: Catalogue, recipe: Recipe) -> Generator:
     """Return the untrained model that a recipe's fit begins with."""
     torch.manual_seed(recipe.seed)
-    made = Generator(recipe.model, catalogue.ids, catalogue.vectors)
-    return made.to(device_of(recipe.training.device))
+    return Generator(recipe.model, catalogue.ids, catalogue.vectors)
 
 
 def digest(model: Generator) -> str:

@@ -13,6 +13,7 @@ from mgrec.catalogue import build_catalogue
 from mgrec.data.dataset import Dataset
 from mgrec.data.splits import split
 from mgrec.fitting import Checkpoints, check_continues, fit_model, refit_model
+from mgrec.model.device import device_of
 from mgrec.recipe import Recipe
 from mgrec.recommender import Recommender
 from mgrec.users import users_of
@@ -32,6 +33,7 @@ def make(
     recipe = Recipe.named(recipe) if isinstance(recipe, str) else recipe
     if start is not None:
         check_continues(recipe, start.recipe)
+    device_of(recipe.training.device)  # before anything that takes long
     if out is not None:
         artifact.check_place(out)
     catalogue = start.catalogue if start else build_catalogue(data, recipe, cache)

@@ -5,13 +5,14 @@ forgets to move something fails on any machine. It says nothing of speed, nor of
 """
 
 import torch
-from torch import Tensor
+from torch import Tag, Tensor
 from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 NAME = "elsewhere"
 MOVES = ("aten::_to_copy", "aten::to", "aten::copy_")  # what may look at two devices at once
+NUMBERS = ("aten::where", "aten::masked_fill", "aten::masked_fill_", "aten::fill_")
 INDEXING = ("aten::index", "aten::index_put_", "aten::_index_put_impl_")  # by places on the CPU
 
 
@@ -73,12 +74,8 @@ def _run(func, args, kwargs):
     name, wanted = func._schema.name, kwargs.get("device")
     given = [part for part in tree_leaves((args, kwargs)) if isinstance(part, Tensor)]
     away = [isinstance(part, There) for part in given]
-    single = [part.dim() == 0 for part in given]  # a number may come from the CPU
     if any(away) and name not in MOVES:
-        few = given[:1] if name in INDEXING else given
-        strangers = [not (a or s) for a, s, _ in zip(away, single, few, strict=False)]
-        if any(strangers):
-            raise RuntimeError(f"{func}: found tensors on two devices")
+        _refuse_strangers(func, args, given)
     if wanted is not None:
         kwargs = kwargs | {"device": torch.device("cpu")}
     with torch.inference_mode(False), torch.no_grad():  # such tensors take no subclass
@@ -98,6 +95,18 @@ def _run(func, args, kwargs):
 
     with torch.inference_mode(False):
         return tree_map(told, out)
+
+
+def _refuse_strangers(func, args, given):
+    """Raise where a GPU would: of the CPU's tensors it takes numbers, and places to index by."""
+    name = func._schema.name
+    numbers = Tag.pointwise in func.tags or name in (*INDEXING, *NUMBERS)
+    listed = [id(part) for part in tree_leaves(args[1])] if name in INDEXING else []
+    for place, part in enumerate(given):
+        changed = place == 0 and func._schema.is_mutable
+        number = numbers and part.dim() == 0 and not changed
+        if not (isinstance(part, There) or number or id(part) in listed):
+            raise RuntimeError(f"{func}: found tensors on two devices")
 
 
 def _held(part):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import torch
 from torch import nn
 
@@ -23,15 +25,16 @@ def device_of(name: str) -> torch.device:
         raise RecipeError(
             f"training.device: found '{name}', expected cpu, cuda, or what else torch trains on"
         ) from None
-    found = module.device_count() if module.is_available() else 0
-    if (device.index or 0) >= found:
+    there = module.device_count() if module.is_available() else 0
+    if (device.index or 0) >= there:
         raise RecipeError(
-            f"training.device: found '{name}', but torch {torch.__version__} sees {found} of them"
-            " here; expected cpu, or another build of torch"
+            f"training.device: found '{name}', but torch {torch.__version__} sees {there}"
+            f" {device.type} devices here; expected one that is here, such as cpu"
+            " (-s training.device=cpu)"
         )
     return device
 
 
 def where(module: nn.Module) -> torch.device:
     """Return the device that a module is on."""
-    return next(iter((*module.parameters(), *module.buffers()))).device
+    return next(chain(module.parameters(), module.buffers())).device

@@ -57,7 +57,8 @@ def precision(wanted: str, device: torch.device) -> torch.dtype:
     if wanted != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[wanted]
     if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        with torch.cuda.device(device):  # it answers for the present one
+            fast = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device.type != "cpu":
         fast = False
     else:
@@ -93,7 +94,7 @@ def train(
 
     Every step seeds its own noise from `seed` and its number, so that a run killed at any moment
     and resumed from its checkpoint ends with exactly the weights of an uninterrupted one (on one
-    thread; and unless ``config.minutes`` ends it, since time is not repeatable).
+    thread of a CPU; and unless ``config.minutes`` ends it, since time is not repeatable).
 
     Parameters
     ----------

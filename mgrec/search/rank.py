@@ -95,7 +95,8 @@ def _with_seen(found: Found, repeats: Repeats, allow: Filter | None) -> Found:
     """Add the allowed items of the histories; every other loses what they gain, or gains it."""
     items = repeats.items
     if allow is not None:
-        items = items.masked_fill(~allow.items(len(items)).gather(1, items.clamp(min=0)), -1)
+        allowed = allow.items(len(items)).to(items.device).gather(1, items.clamp(min=0))
+        items = items.masked_fill(~allowed, -1)
     log_z = repeats.log_z
     return Found(
         torch.cat([found.items, items], 1),

@@ -11,6 +11,7 @@ import numpy as np
 from mgrec.catalogue import sources
 from mgrec.data.dataset import Dataset
 from mgrec.errors import DataError, RecipeError, RequestError
+from mgrec.model.device import device_of
 from mgrec.progress import bar, say
 from mgrec.recipe import Recipe
 from mgrec.study import ledger as ledgers
@@ -85,6 +86,8 @@ def compare(
         if name not in BASELINES:
             raise RequestError(f"baseline '{name}': expected one of {', '.join(BASELINES)}")
     check_dataset(dataset)
+    for entry in asked:  # what is not here is not what does not apply
+        device_of(entry.recipe.training.device)
     grid = Ledger(data.fingerprint, settings, asked, tuple(baselines))
     before = ledgers.read(out)
     grid = grid if before is None else before.joined(grid, out)
@@ -203,6 +206,7 @@ class _Study:
                 "settings of all rows": " ".join(self.grid.settings) or "none",
                 "content": _content(entries, self.ground.data),
                 "history": _histories(entries),
+                "trained on": ", ".join({e.recipe.training.device: None for e in entries}),
             },
         )
         made = {name: {o.card.get(name, "") for o in self._all()} for name in found}

@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from mgrec.configs import Config, TrainingConfig
 from mgrec.data.splits import Cases
 from mgrec.errors import ArtifactError, RequestError, in_one_line
 from mgrec.folders import new_file
@@ -162,11 +163,14 @@ def _frame(file: Path, cases: Cases) -> pl.DataFrame:
 
 
 def _whole(identity: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Fill in what a recipe did not know when it was written: fields that came later."""
-    if "recipe" not in identity:
-        return identity
-    known = Recipe.model_validate(identity["recipe"]).model_dump(mode="json")
-    return {**identity, "recipe": known}
+    """Fill in what a recipe, or its part, did not know when it was written."""
+    parts: dict[str, type[Config]] = {"recipe": Recipe, "training": TrainingConfig}
+    filled = {
+        name: part.model_validate(identity[name]).model_dump(mode="json")
+        for name, part in parts.items()
+        if name in identity
+    }
+    return {**identity, **filled}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

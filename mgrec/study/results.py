@@ -55,7 +55,8 @@ def baselines(
         rankers["item-kNN on all"] = ItemKNN.fit(*made.catalogue.vectors.values())
     if trained:
         rankers["linear"] = linear(parts.train, n)
-        config, recipe = made.recipe.training, made.recipe
+        recipe = made.recipe  # on the CPU, as no other device need be where an artifact is measured
+        config = recipe.training.model_copy(update={"device": "cpu"})
         rankers["SASRec"] = fit_sasrec(
             parts.train,
             parts.validation,

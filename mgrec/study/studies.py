@@ -214,6 +214,7 @@ def bases(entries: Sequence[Entry]) -> list[Entry]:
         for entry in entries
         if entry.headline
         and entry.recipe.ids.fusion == "late++"
+        and entry.recipe.ids.target == "all"
         and aligns(entry.recipe)
         and len(roles(entries, entry)) > 1
     ]

@@ -4,10 +4,13 @@ import pytest
 import torch
 
 from mgrec import Recommender
+from mgrec.catalogue import build_catalogue
 from mgrec.configs import SplitConfig
 from mgrec.data.splits import split
 from mgrec.errors import RecipeError
 from mgrec.model.sasrec import fit_sasrec
+from mgrec.study.compare import compare
+from mgrec.study.retrieval import aligned
 from tests.elsewhere import DEVICE, NAME, Elsewhere
 
 BARE = [
@@ -24,7 +27,11 @@ KINDS = {
     "paper-late++": ["model.decoder_layers=1", "model.heads=2"],
     "text": ["training.teacher=0.5", "training.teachers=[id,text,linear]"],
     "late": [EXPERTS, "model.repeat=true"],
-    "late++-auxiliary": ["model.experts.views=[text,image]", "model.experts.shared=true"],
+    "late++-auxiliary": [
+        "model.experts.views=[text,image]",
+        "model.experts.shared=true",
+        "model.repeat=true",
+    ],
 }
 
 
@@ -51,8 +58,9 @@ def test_training_on_everything_goes_elsewhere_too(data, tiny):
 
 
 def test_an_interrupted_training_elsewhere_goes_on(data, tiny, tmp_path, monkeypatch):
-    recipe = tiny("text", *BARE, "training.epochs=3", f"training.device={NAME}")
-    recipe = recipe.override(["training.checkpoint_seconds=0"])
+    views = "model.experts.views=[linear,id]"  # a table, and one that is trained
+    more = ["training.epochs=3", "training.checkpoint_seconds=0", f"training.device={NAME}"]
+    recipe = tiny("text", *BARE, views, *more)
     with Elsewhere():
         whole = Recommender.fit(data, recipe)
         monkeypatch.setattr(torch.optim.AdamW, "step", interrupted(torch.optim.AdamW.step, 5))
@@ -81,23 +89,51 @@ def interrupted(step, after):
 def test_sasrec_trains_elsewhere(data, tiny):
     parts = split(data, SplitConfig())
     config = tiny("text", "training.epochs=1", f"training.device={NAME}").training
+
+    def fitted(config):
+        return fit_sasrec(parts.train, None, data.n_items, config, 0, dropout=0).model
+
+    here = fitted(config.model_copy(update={"device": "cpu"}))
     with Elsewhere():
-        found = fit_sasrec(parts.train, parts.validation, data.n_items, config, 0)
-    assert found.model.device.type == "cpu"
-    assert found.model.top(parts.test.history, 5).shape == (len(parts.test), 5)
+        there = fitted(config)
+    assert there.device.type == "cpu"
+    for key, tensor in there.state_dict().items():
+        torch.testing.assert_close(tensor, here.state_dict()[key], atol=1e-3, rtol=1e-2)
 
 
 @pytest.mark.parametrize("name", ["cuda:7", "gpu", "meta"])
-def test_a_device_that_is_not_there_is_refused_in_a_line(name, data, tiny):
-    with pytest.raises(RecipeError, match=rf"^training.device: found '{name}'.*expected cpu"):
-        Recommender.fit(data, tiny("text", f"training.device={name}"))
+def test_a_device_that_is_not_there_is_refused_before_anything_is_done(name, data, tiny, tmp_path):
+    recipe = tiny("text", f"training.device={name}", "content.text_encoder=none")  # not looked for
+    with pytest.raises(RecipeError, match=rf"^training.device: found '{name}'.*expected .*cpu"):
+        Recommender.fit(data, recipe)
+    with pytest.raises(RecipeError, match=rf"^training.device: found '{name}'"):
+        compare(data, tmp_path / "runs", ("text",), settings=[f"training.device={name}"])
+    assert not (tmp_path / "runs").exists()
+
+
+def test_alignment_is_measured_on_the_cpu_wherever_it_was_trained(data, tiny):
+    recipe = tiny("late++", "alignment.epochs=1")
+    catalogue = build_catalogue(data, recipe, None)
+    elsewhere = recipe.override([f"training.device={NAME}"])
+    assert aligned(catalogue, elsewhere) == aligned(catalogue, recipe)
 
 
 def test_the_stand_in_refuses_what_a_gpu_refuses():
     with Elsewhere():
         there = torch.ones(3).to(DEVICE)
         assert (there + torch.tensor(1.0)).cpu().tolist() == [2, 2, 2]
-        with pytest.raises(RuntimeError, match="two devices"):
-            there + torch.ones(3)
+        for stranger in (
+            lambda: there + torch.ones(3),
+            lambda: there.gather(0, torch.zeros(1, dtype=torch.int64)),
+            lambda: there.index_select(0, torch.tensor(0)),
+            lambda: torch.zeros(()).add_(there.sum()),
+            lambda: torch.stack([there.sum(), torch.tensor(1.0)]),
+            lambda: torch.ones(3)[there > 0],
+            lambda: there.index_put_((torch.tensor([0, 1]),), torch.ones(2)),
+        ):
+            with pytest.raises(RuntimeError, match="two devices"):
+                stranger()
+        there[torch.tensor([1])] = torch.tensor(5.0)
+        assert there[torch.tensor([1, 2])].cpu().tolist() == [5, 1]
         with pytest.raises(TypeError, match="expected one on the CPU"):
             there.numpy()

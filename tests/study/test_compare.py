@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from mgrec.study.grid import entries, reference
 from mgrec.study.ground import Ground
 from mgrec.study.markdown import markdown
 from mgrec.study.members import Member
-from mgrec.study.outcomes import Cost, Outcome
+from mgrec.study.outcomes import Cost, Outcome, check_same
 from mgrec.study.parts import Section
 from mgrec.study.publishing import document
 from mgrec.study.report import render
@@ -332,6 +333,18 @@ def test_a_damaged_trial_is_named(data, tmp_path, damage):
     (tmp_path / f"{TRIALS[0].name}.json").write_text(damage)
     with pytest.raises(ArtifactError, match=r"dropout-.*json: corrupt \(.*delete it"):
         tuning.best()
+
+
+@pytest.mark.parametrize("part", ["recipe", "training"])
+def test_what_was_written_before_a_field_was_there_is_the_same_run(part):
+    recipe = Recipe.named("late++")
+    now = {"recipe": recipe, "training": recipe.training}[part].model_dump(mode="json")
+    before = {key: value for key, value in now.items() if key not in ("device", "search")}
+    assert before != now
+    check_same(Path("run"), {part: before}, {part: now})
+    other = {"seed": 7} if part == "recipe" else {"epochs": 1}
+    with pytest.raises(RequestError, match="expected the same"):
+        check_same(Path("run"), {part: before | other}, {part: now})
 
 
 def test_the_command_prints_the_table_and_writes_the_report(world, tmp_path, monkeypatch, capsys):

@@ -155,6 +155,12 @@ def test_plain_recipes_are_judged_by_what_there_is(data, tmp_path):
     assert compare(data, tmp_path / "text", ("text",), **options).claims == ()
 
 
+def test_a_row_that_generates_one_block_is_no_base_of_claims(data, tmp_path):
+    options = {"seeds": 1, "settings": FAST, "baselines": ()}
+    found = compare(data, tmp_path, ("late", "late++-text-target"), **options)
+    assert found.claims == ()
+
+
 EXTENSIONS = {variant.recipe: variant for variant in studies.EXTENSIONS}
 SMALL = ["content.sasrec_epochs=2"]
 

@@ -138,7 +138,8 @@ def _by(line: Line) -> str:
 
 def _p(line: Line) -> str:
     assert line.test is not None
-    return f"{line.name} (p {probability(line.test.corrected)})"
+    why = f"p {probability(line.test.corrected)}" if line.test.steady else "the seeds disagree"
+    return f"{line.name} ({why})"
 
 
 def _joined(names: Sequence[str]) -> str:

@@ -16,8 +16,9 @@ from mgrec.measure.intervals import Interval, holm
 from mgrec.measure.metrics import metric
 from mgrec.model.training import _Loop
 from mgrec.recipe import Recipe
+from mgrec.study import wording
 from mgrec.study.compare import compare
-from mgrec.study.comparison import standing
+from mgrec.study.comparison import Comparison, standing
 from mgrec.study.comparison_page import page
 from mgrec.study.grid import entries, reference
 from mgrec.study.ground import Ground
@@ -214,8 +215,11 @@ def first(count):
 )
 def test_rows_are_told_apart_where_every_seed_agrees(other, verdict):
     ours = row("ours", {0: first(200), 1: first(300)})
-    test = standing([ours, row("other", other)], "ours", {}, False, "").lines[1].test
+    found = standing([ours, row("other", other)], "ours", {}, False, "")
+    test = found.lines[1].test
     assert test.verdict == verdict
+    said = wording.verdict(Comparison("ours", (found,), {}))
+    assert ("other (the seeds disagree)" in said) == (not test.steady)
 
 
 def test_page_markdown_and_json_say_the_same(finished):

@@ -43,7 +43,7 @@ LATE = Variant("late", ("ids.fusion=late",), recipe="late")
 
 UNALIGNED = Variant(
     "no alignment",
-    ("alignment.epochs=0",),
+    ("alignment.epochs=0", "alignment.auxiliary=0"),
     "{base}, but the model does not learn beforehand which text belongs to which picture.",
 )
 CONTRASTIVE = Variant(
@@ -221,10 +221,14 @@ def bases(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def roles(entries: Sequence[Entry], base: Entry) -> dict[Variant, Entry]:
-    """Return the rows that claims are judged by, by what they are of a base."""
+    """Return the rows that claims are judged by, by what they are of a base; itself is `WHOLE`."""
     judged = dict.fromkeys(variant for name in CLAIMS for variant in STUDIES[name])
     found = {variant: find(entries, base, variant) for variant in judged}
-    return {variant: entry for variant, entry in found.items() if entry is not None}
+    return {
+        variant: entry
+        for variant, entry in found.items()
+        if entry is not None and (entry == base) == (variant == WHOLE)
+    }
 
 
 def find(entries: Sequence[Entry], base: Entry, variant: Variant) -> Entry | None:

@@ -155,6 +155,21 @@ def test_plain_recipes_are_judged_by_what_there_is(data, tmp_path):
     assert compare(data, tmp_path / "text", ("text",), **options).claims == ()
 
 
+def test_no_row_is_judged_against_itself(data, tmp_path):
+    bare = [setting for setting in FAST if not setting.startswith("alignment.")]
+    options = {"seeds": 1, "baselines": ()}
+    # Set so, "contrastive only" of late++ is late++ itself; so is "no stage" of late++-auxiliary.
+    settings = [*bare, "alignment.epochs=1", "alignment.generative=0"]
+    assert compare(data, tmp_path / "a", ("late++",), settings=settings, **options).claims == ()
+    options["settings"] = [*bare, "alignment.epochs=0"]
+    assert compare(data, tmp_path / "b", ("late++-auxiliary",), **options).claims == ()
+    options["sweeps"] = ["late++-auxiliary: alignment.auxiliary=0"]
+    [judged] = compare(data, tmp_path / "c", ("late++-auxiliary",), **options).claims
+    rows = {v.claim: v.rows for v in judged.verdicts if v.answer != "not tested"}
+    assert list(rows) == ["alignment helps"]
+    assert rows["alignment helps"].startswith("late++-auxiliary minus late++-auxiliary, ")
+
+
 def test_a_row_that_generates_one_block_is_no_base_of_claims(data, tmp_path):
     options = {"seeds": 1, "settings": FAST, "baselines": ()}
     found = compare(data, tmp_path, ("late", "late++-text-target"), **options)

@@ -201,6 +201,9 @@ class TokenDecoder(nn.Module):
         contexts = mask.shape[0]
         counts = torch.bincount(users, minlength=contexts)
         widest = int(counts.max())
+        if len(x) == contexts * widest:  # as many rows a user: the grid is there
+            grid = x.unflatten(0, (contexts, widest))
+            return block.look(grid, memory, mask[:, None, None, :]).flatten(0, 1)
         within = torch.arange(len(x), device=x.device) - (counts.cumsum(0) - counts)[users]
         grid = x.new_zeros(contexts, widest, x.shape[1])
         grid[users, within] = x

@@ -33,14 +33,29 @@ KINDS = {
         "model.repeat=true",
     ],
 }
+STAGES = {
+    "late++": {"alignment", "training"},
+    "paper-late++": {"alignment", "training"},
+    "text": {"expert id", "expert text", "training"},  # the teachers
+    "late": {"expert id", "expert text", "training"},
+    "late++-auxiliary": {"training"},
+}
+
+
+def stages_elsewhere(capsys):
+    """Which trainings said that they were there."""
+    lines = capsys.readouterr().err.splitlines()
+    return {line.partition(":")[0] for line in lines if line.endswith(f"on {DEVICE}")}
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_model_trained_elsewhere_is_the_one_trained_here(name, data, tiny):
+def test_a_model_trained_elsewhere_is_the_one_trained_here(name, data, tiny, capsys):
     recipe = tiny(name, *BARE, *NO_DROPOUT, *KINDS[name])
     here = Recommender.fit(data, recipe)
+    assert not stages_elsewhere(capsys)
     with Elsewhere():
         made = Recommender.fit(data, recipe.override([f"training.device={NAME}"]))
+    assert STAGES[name] <= stages_elsewhere(capsys)
     for key, tensor in made.model.state_dict().items():
         assert tensor.device.type == "cpu"
         torch.testing.assert_close(tensor, here.model.state_dict()[key], atol=1e-3, rtol=1e-2)
@@ -49,10 +64,12 @@ def test_a_model_trained_elsewhere_is_the_one_trained_here(name, data, tiny):
     assert made.recommend(user=data.users[0]).item_ids
 
 
-def test_training_on_everything_goes_elsewhere_too(data, tiny):
+def test_training_on_everything_goes_elsewhere_too(data, tiny, capsys):
     recipe = tiny("late", *BARE, *NO_DROPOUT, *KINDS["late"], *KINDS["text"])
     with Elsewhere():
         made = Recommender.fit(data, recipe.override([f"training.device={NAME}"]), final=True)
+    second = capsys.readouterr().err.partition("final: ")[2]
+    assert f"training: matrices in float32 on {DEVICE}" in second
     assert {tensor.device.type for tensor in made.model.state_dict().values()} == {"cpu"}
     assert made.recommend(user=data.users[0]).item_ids
 
@@ -86,7 +103,7 @@ def interrupted(step, after):
     return once
 
 
-def test_sasrec_trains_elsewhere(data, tiny):
+def test_sasrec_trains_elsewhere(data, tiny, capsys):
     parts = split(data, SplitConfig())
     config = tiny("text", "training.epochs=1", f"training.device={NAME}").training
 
@@ -96,6 +113,7 @@ def test_sasrec_trains_elsewhere(data, tiny):
     here = fitted(config.model_copy(update={"device": "cpu"}))
     with Elsewhere():
         there = fitted(config)
+    assert stages_elsewhere(capsys) == {"SASRec"}
     assert there.device.type == "cpu"
     for key, tensor in there.state_dict().items():
         torch.testing.assert_close(tensor, here.state_dict()[key], atol=1e-3, rtol=1e-2)
@@ -103,7 +121,8 @@ def test_sasrec_trains_elsewhere(data, tiny):
 
 @pytest.mark.parametrize("name", ["cuda:7", "gpu", "meta"])
 def test_a_device_that_is_not_there_is_refused_before_anything_is_done(name, data, tiny, tmp_path):
-    recipe = tiny("text", f"training.device={name}", "content.text_encoder=none")  # not looked for
+    # Would be refused too, where the catalogue was built first.
+    recipe = tiny("text", f"training.device={name}", "ids.modalities=[smell]")
     with pytest.raises(RecipeError, match=rf"^training.device: found '{name}'.*expected .*cpu"):
         Recommender.fit(data, recipe)
     with pytest.raises(RecipeError, match=rf"^training.device: found '{name}'"):

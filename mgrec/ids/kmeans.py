@@ -22,6 +22,8 @@ _SPLITTING = 0.75
 _ROUNDING = 1e-5
 # Squared distances below this share of the squared norms are rounding, not distance.
 _NOTHING = 1e-6
+# Squared distances below this share of the squared norms are not left to float32's GEMM in seeding.
+_NEAR = 1e-3
 
 
 def kmeans(
@@ -201,8 +203,11 @@ def _seeds(points: Matrix, size: int, rng: np.random.Generator) -> Matrix:
             break
         drawn = np.searchsorted(heap, rng.random(_CANDIDATES) * heap[-1], side="right")
         distances = points @ (-2 * points[drawn].T) + squares[drawn] + squares[:, None]
-        best = int(drawn[np.minimum(distances, closest[:, None]).sum(0).argmin()])
-        # By differences, not by GEMM: a duplicate of a seed is then at exactly zero.
-        np.minimum(closest, np.square(points - points[best]).sum(1), out=closest)
+        kept = np.minimum(distances, closest[:, None]).sum(0).argmin()
+        best, distance = int(drawn[kept]), distances[:, kept]
+        # GEMM's rounding matters near the seed: a duplicate of it has to be at exactly zero.
+        near = np.flatnonzero(distance < _NEAR * squares)
+        distance[near] = np.square(points[near] - points[best]).sum(1)
+        np.minimum(closest, distance, out=closest)
         chosen.append(best)
     return points[chosen + chosen[:1] * (size - len(chosen))]

@@ -200,6 +200,23 @@ def test_evaluate_against_another_run_tests_the_difference(run, artifact):
     assert "all cases: +0.0000 [+0.0000, +0.0000], p = 1.0000" in text
 
 
+def test_evaluate_both_ways_agrees_with_each_way_alone(run, artifact):
+    """Baselines too, which are fitted once for both."""
+    tables = []
+    for flags in (["--both-ways"], ["--exclude-seen"], []):
+        code, text, err = run("evaluate", artifact, "--baselines", *flags, "--json")
+        assert code == 0, err
+        tables.append(json.loads(text)["rows"])
+    both, left_out, unfiltered = tables
+    assert len(both) > 3
+    for row, without_seen, plain in zip(both, left_out, unfiltered, strict=True):
+        assert row["metrics"] == plain["metrics"]
+        expected = without_seen["metrics"]["NDCG@10"]
+        assert row["beside"]["N@10 seen out"].startswith(f"{expected['value']:.4f} [")
+        assert not plain["beside"]
+    assert any(row["metrics"] != seen["metrics"] for row, seen in zip(both, left_out, strict=True))
+
+
 def test_help_is_there_for_every_verb(run):
     code, text, _ = run("--help")
     assert code == 0
@@ -232,6 +249,7 @@ def test_help_is_there_for_every_verb(run):
         (["fit", "SHOP", "--out", "TMP"], "folder of other things"),
         (["fit", "SHOP", "--out", "TMP/x", "--published", "toy"], "Did you mean 'toys'?"),
         (["compare", "SHOP", "--out", "TMP/x", "--recipes", "lat"], "Did you mean 'late'?"),
+        (["evaluate", "RUN", "--both-ways", "--exclude-seen"], "expected one of them"),
         (["recommend", "RUN", "--user", "u001", "-k", "0"], "k: expected at least 1"),
         (["recommend", "RUN", "--user", "u001", "--where", "prize < 3"], "Did you mean 'price'?"),
         (["recommend", "RUN", "--user", "u001", "--max-per", "season"], "ATTRIBUTE=NUMBER"),

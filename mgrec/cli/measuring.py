@@ -38,6 +38,10 @@ def evaluate(
         typer.Option("--contributions", help="Also without each part of a score, and alone."),
     ] = False,
     exclude_seen: Seen = False,
+    both_ways: Annotated[
+        bool,
+        typer.Option("--both-ways", help="Nothing filtered, and seen items out beside it."),
+    ] = False,
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
@@ -53,6 +57,7 @@ def evaluate(
         baselines_too=baselines,
         contributions_too=contributions,
         exclude_seen=exclude_seen,
+        both_ways=both_ways,
     )
     printed(table.to_dict() if as_json else table.to_text(), as_json)
 

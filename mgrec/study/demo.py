@@ -17,7 +17,7 @@ from mgrec.recipe import Recipe
 from mgrec.recommender import Recommender
 from mgrec.study.parts import Kind, Row
 from mgrec.study.report import write_report
-from mgrec.study.results import baselines, protocol
+from mgrec.study.results import fit_baselines, measure_all, protocol
 from mgrec.study.summary import summary
 from mgrec.study.table import Table
 from mgrec.titles import titles
@@ -45,7 +45,8 @@ def run_demo(out: Path, *, seed: int = 0, repurchase: float = 0.0) -> Table:
     found: dict[tuple[str, Kind], Evaluation] = {(recipe.name, "model"): made.evaluate()}
     for modality, one in singles.items():
         found[f"{modality} alone", "model"] = one.evaluate()
-    for name, evaluation in baselines(made, parts, trained=True).items():
+    fitted = fit_baselines(made, parts, trained=True)
+    for name, evaluation in measure_all(fitted, made, parts).items():
         found[name, "baseline"] = evaluation
     for name, evaluation in ceilings(world, made, parts).items():
         found[name, "ceiling"] = evaluation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -37,27 +38,25 @@ def row(name: str, kind: Kind, found: Evaluation, note: str = "") -> Row:
     return Row(name, kind, found.metrics, note)
 
 
-def baselines(
-    made: Recommender, parts: Split, *, trained: bool, exclude_seen: bool = False
-) -> dict[str, Evaluation]:
-    """Measure the baselines on the same split.
+def fit_baselines(made: Recommender, parts: Split, *, trained: bool) -> dict[str, Excluding]:
+    """Fit the baselines on the same split.
 
     Parameters
     ----------
     trained : whether a linear model and SASRec are among them; the latter takes about as long as
         the model
     """
-    n, present = made.catalogue.n_items, made.catalogue.present()
-    rankers: dict[str, Excluding] = {"popularity": Popularity.fit(parts.train, n)}
+    n = made.catalogue.n_items
+    found: dict[str, Excluding] = {"popularity": Popularity.fit(parts.train, n)}
     for name, vectors in made.catalogue.vectors.items():
-        rankers[f"item-kNN on {name}"] = ItemKNN.fit(vectors)
+        found[f"item-kNN on {name}"] = ItemKNN.fit(vectors)
     if len(made.catalogue.vectors) > 1:
-        rankers["item-kNN on all"] = ItemKNN.fit(*made.catalogue.vectors.values())
+        found["item-kNN on all"] = ItemKNN.fit(*made.catalogue.vectors.values())
     if trained:
-        rankers["linear"] = linear(parts.train, n)
+        found["linear"] = linear(parts.train, n)
         recipe = made.recipe  # on the CPU, as no other device need be where an artifact is measured
         config = recipe.training.model_copy(update={"device": "cpu"})
-        rankers["SASRec"] = fit_sasrec(
+        found["SASRec"] = fit_sasrec(
             parts.train,
             parts.validation,
             n,
@@ -65,6 +64,14 @@ def baselines(
             recipe.seed,
             history=recipe.model.history,
         ).model
+    return found
+
+
+def measure_all(
+    rankers: Mapping[str, Excluding], made: Recommender, parts: Split, exclude_seen: bool = False
+) -> dict[str, Evaluation]:
+    """Measure rankers on the test cases of a recommender's split."""
+    n, present = made.catalogue.n_items, made.catalogue.present()
     return {
         name: measure(ranker.top(parts.test.history, 20, exclude_seen), parts, n, present)
         for name, ranker in rankers.items()
@@ -78,32 +85,59 @@ def evaluation_table(
     baselines_too: bool = False,
     contributions_too: bool = False,
     exclude_seen: bool = False,
+    both_ways: bool = False,
 ) -> Table:
-    """Measure a recommender, and what it is to be compared with, on its test cases."""
+    """Measure a recommender, and what it is to be compared with, on its test cases.
+
+    Parameters
+    ----------
+    exclude_seen : whether items of a user's history are left out
+    both_ways : whether columns with those left out stand beside what is ranked with nothing
+        filtered
+    """
+    if exclude_seen and both_ways:
+        raise RequestError("evaluate: found --exclude-seen and --both-ways, expected one of them")
     if other is not None and not _comparable(made, other):
         raise RequestError(
             "evaluate: the other run has other items or users, expected one on the same data"
         )
-    parts = made.split()
-    ours = made.evaluate(exclude_seen=exclude_seen)
-    rows = [row(made.recipe.name, "model", ours)]
-    notes = sliced(ours)
+    ways = (False, True) if both_ways else (exclude_seen,)
+    name, parts = made.recipe.name, made.split()
+    ours = [made.evaluate(exclude_seen=seen) for seen in ways]
+    rows, notes = [_row(name, "model", ours)], sliced(ours[0])
+
+    def add(
+        kind: Kind,
+        found: Callable[[bool], Mapping[str, Evaluation]],
+        tested: Sequence[str | None] = (None,),
+    ) -> None:
+        """Append a row a ranker, and its paired tests."""
+        each = [found(seen) for seen in ways]
+        for name in each[0]:
+            theirs = [way[name] for way in each]
+            rows.append(_row(name, kind, theirs))
+            notes.extend(compared(f"minus {name}", ours[0], theirs[0], part) for part in tested)
+
     if other is not None:
-        theirs = other.evaluate(exclude_seen=exclude_seen)
-        name = other.recipe.name + (" (other)" if other.recipe.name == made.recipe.name else "")
-        rows.append(row(name, "model", theirs))
-        for part in (None, "tail", "rare"):
-            if part is None or part in ours.slices:
-                notes.append(compared(f"minus {name}", ours, theirs, part))
+        theirs = other.recipe.name + (" (other)" if other.recipe.name == name else "")
+        tested = (None, *(part for part in ("tail", "rare") if part in ours[0].slices))
+        add("model", lambda seen: {theirs: other.evaluate(exclude_seen=seen)}, tested)
     if contributions_too:
-        parted = dict(contributions(made, exclude_seen=exclude_seen))
-        rows += [row(name, "model", evaluation) for name, evaluation in parted.items()]
-        notes += [compared(f"minus {name}", ours, theirs) for name, theirs in parted.items()]
+        add("model", lambda seen: dict(contributions(made, exclude_seen=seen)))
     if baselines_too:
-        found = baselines(made, parts, trained=True, exclude_seen=exclude_seen)
-        rows += [row(name, "baseline", evaluation) for name, evaluation in found.items()]
-        notes += [compared(f"minus {name}", ours, theirs) for name, theirs in found.items()]
+        fitted = fit_baselines(made, parts, trained=True)
+        add("baseline", lambda seen: measure_all(fitted, made, parts, seen))
     return Table(tuple(rows), protocol(made, exclude_seen), tuple(notes))
+
+
+def _row(name: str, kind: Kind, ways: Sequence[Evaluation]) -> Row:
+    """Return a line of the table: the first way's figures, and the other's in columns beside."""
+    beside = {}
+    for way in ways[1:]:
+        recall, ndcg = way.metrics["Recall@10"], way.metrics["NDCG@10"]
+        beside["R@10 seen out"] = f"{recall.value:.4f}"
+        beside["N@10 seen out"] = f"{ndcg.value:.4f} [{ndcg.low:.4f}, {ndcg.high:.4f}]"
+    return Row(name, kind, ways[0].metrics, beside=beside)
 
 
 def _comparable(one: Recommender, other: Recommender) -> bool:

@@ -33,7 +33,7 @@ from mgrec.study.parts import (
 )
 from mgrec.study.published import published
 from mgrec.study.report import write_report
-from mgrec.study.results import baselines, compared, protocol, row
+from mgrec.study.results import compared, fit_baselines, measure_all, protocol, row
 from mgrec.study.table import SHOWN, Table
 from mgrec.study.wording import made_with
 from mgrec.titles import titles
@@ -61,7 +61,7 @@ def report_run(made: Recommender, path: Path, dataset: str | None = None) -> Tab
         _write(path, summary(made, parts, rows, {}, words))
         return Table(rows, protocol(made, False), (words,))
     ours = made.tested or made.evaluate()
-    found = baselines(made, parts, trained=False)
+    found = measure_all(fit_baselines(made, parts, trained=False), made, parts)
     rows = (
         row(made.recipe.name, "model", ours),
         *(row(name, "baseline", evaluation) for name, evaluation in found.items()),

@@ -19,7 +19,7 @@ from mgrec.ensemble import combine, fit_experts, refit_experts
 from mgrec.errors import RecipeError
 from mgrec.measure.metrics import ranks_of
 from mgrec.model.alignment import Alignment
-from mgrec.model.checkpoint import Checkpoint, owner
+from mgrec.model.checkpoint import Checkpoint, owner, remove
 from mgrec.model.device import device_of
 from mgrec.model.experts import Experts
 from mgrec.model.generator import Generator
@@ -69,19 +69,14 @@ class Checkpoints:
         """Return the checkpoint of a named stage."""
         return None if self.folder is None else Checkpoint(self.folder, self.owner, stage)
 
-    def experts(self, kind: str) -> Callable[[str], Checkpoint | None]:
-        """Return what knows the checkpoint of each named expert of some kind."""
+    def each(self, kind: str) -> Callable[[str], Checkpoint | None]:
+        """Return what knows the checkpoint of each named stage of some kind."""
         return lambda name: self.of(f"{kind}-{name}")
 
-    def remove(self, recipe: Recipe) -> None:
+    def remove(self) -> None:
         """Delete all of them, when the artifact is saved."""
-        stages = ["alignment", "training"]
-        stages += [f"expert-{view}" for view in recipe.model.experts.views]
-        stages += [f"teacher-{view}" for view in recipe.training.teachers]
-        for stage in stages:
-            for name in (stage, f"final-{stage}"):
-                if (checkpoint := self.of(name)) is not None:
-                    checkpoint.remove()
+        if self.folder is not None:
+            remove(self.folder, self.owner)
 
 
 def check_continues(recipe: Recipe, before: Recipe) -> None:
@@ -124,7 +119,7 @@ def fit_model(
     sample = sampled(parts.validation, recipe) if len(parts.validation) else None
 
     def trained(experts: Experts, kind: str) -> dict[str, Any]:
-        saves = checkpoints.experts(kind)
+        saves = checkpoints.each(kind)
         return fit_experts(experts, parts.train, sample, tables, recipe, saves)
 
     own = _own(model)  # before the model, as they may teach it
@@ -136,7 +131,8 @@ def fit_model(
         known = facts["experts"] if experts is own else trained(experts, "teacher")
         teachers = Teachers.weighed(experts, recipe, sample, known)
         begun = time.monotonic()
-        teacher = teachers.lists(parts.train, recipe.model.history, recipe.training.teacher)
+        saves = checkpoints.each("lists")
+        teacher = teachers.lists(parts.train, recipe.model.history, recipe.training.teacher, saves)
         facts["teachers"] = {
             "weights": dict(zip(experts.names, teachers.weight.tolist(), strict=True)),
             "experts": {} if experts is own else known,
@@ -175,7 +171,7 @@ def refit_model(
     tables = _tables(catalogue, log, recipe)
 
     def trained(experts: Experts, before: Experts, known: dict[str, Any], kind: str) -> None:
-        saves = checkpoints.experts(kind)
+        saves = checkpoints.each(kind)
         refit_experts(experts, before, known, log, tables, recipe, saves)
 
     own, before = _own(model), chosen.model.experts
@@ -187,7 +183,8 @@ def refit_model(
         if experts is not own:
             trained(experts, chosen.teachers.experts, chosen.teachers.facts, "final-teacher")
         teachers = replace(chosen.teachers, experts=experts)
-        teacher = teachers.lists(log, recipe.model.history, recipe.training.teacher)
+        saves = checkpoints.each("final-lists")
+        teacher = teachers.lists(log, recipe.model.history, recipe.training.teacher, saves)
     done = train(
         NextItem(model, log, recipe.training, recipe.seed, alignment, teacher),
         untimed(recipe),

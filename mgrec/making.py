@@ -70,5 +70,5 @@ def make(
         )
     if out is not None:
         made.save(out)
-        saves.remove(recipe)
+        saves.remove()
     return made

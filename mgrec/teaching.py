@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from mgrec.catalogue import Catalogue
 from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Cases
+from mgrec.model.checkpoint import Checkpoint
 from mgrec.model.device import where
 from mgrec.model.experts import Experts
 from mgrec.model.generator import Generator
@@ -23,6 +25,7 @@ from mgrec.search.weights import weigh
 
 LISTED = 64  # items a place; what is less likely than these is not drawn
 ROWS = 256  # places scored at once
+PART = 1 << 16  # places saved at once
 SHARPNESS = 2.0  # power of a chance that is drawn by: what is likely is learned first
 
 
@@ -56,7 +59,13 @@ class Teachers:
         say("teachers: " + ", ".join(f"{name} {w:.2f}" for name, w in told))
         return cls(experts, weight, facts)
 
-    def lists(self, log: Sequences, history: int, share: float) -> Teacher:
+    def lists(
+        self,
+        log: Sequences,
+        history: int,
+        share: float,
+        saves: Callable[[str], Checkpoint | None] = lambda part: None,
+    ) -> Teacher:
         """Return the teacher of a log.
 
         Parameters
@@ -64,24 +73,39 @@ class Teachers:
         log : one row a user
         history : most items before a place that are read
         share : chance of a target to be drawn
+        saves : the checkpoint of each numbered part of the places, which is not listed again
         """
-        begin = np.repeat(log.offsets[:-1], log.lengths)
-        place = np.arange(len(log.items))
-        behind = np.minimum(place - begin, history)
+        first = np.repeat(log.offsets[:-1], log.lengths)
+        behind = np.minimum(np.arange(len(log.items)) - first, history)
         asked = np.argsort(behind, kind="stable")[(behind == 0).sum() :]  # of like length
         most = min(LISTED, self.experts.n_items)
-        item = torch.zeros(len(place), most, dtype=torch.int32)
-        chance = torch.zeros(len(place), most, dtype=torch.float16)
+        item = torch.zeros(len(behind), most, dtype=torch.int32)
+        chance = torch.zeros(len(behind), most, dtype=torch.float16)
         self.experts.eval()
-        with bar("teacher", len(asked), "places") as shown, torch.inference_mode():
-            for rows in np.array_split(asked, max(1, math.ceil(len(asked) / ROWS))):
-                before = torch.from_numpy(log.slices(rows - behind[rows], rows).padded())
-                states = self.experts.states(before.to(where(self.experts)))
-                likely = self.experts.combined(states, None, SHARPNESS * self.weight).softmax(1)
-                best = likely.topk(most, dim=1)
-                item[rows], chance[rows] = best.indices.int().cpu(), best.values.half().cpu()
-                shown.advance(len(rows))
+        with bar("teacher", len(asked), "places") as shown:
+            for begin in range(0, len(asked), PART):
+                checkpoint = saves(str(begin // PART))
+                saved = None if checkpoint is None else checkpoint.load()
+                part = asked[begin : begin + PART]
+                if saved is not None:
+                    item[part], chance[part] = saved[0]["item"], saved[0]["chance"]
+                    shown.advance(len(part))
+                    continue
+                for rows in np.array_split(part, math.ceil(len(part) / ROWS)):
+                    before = log.slices(rows - behind[rows], rows).padded()
+                    item[rows], chance[rows] = self._likeliest(torch.from_numpy(before), most)
+                    shown.advance(len(rows))
+                if checkpoint is not None:
+                    checkpoint.save({"item": item[part], "chance": chance[part]}, None)
         return Teacher(item, chance, share)
+
+    @torch.inference_mode()
+    def _likeliest(self, before: Tensor, most: int) -> tuple[Tensor, Tensor]:
+        """int64 [n, length] histories -> int32 and float16 [n, most]: items, and their chances"""
+        states = self.experts.states(before.to(where(self.experts)))
+        likely = self.experts.combined(states, None, SHARPNESS * self.weight).softmax(1)
+        best = likely.topk(most, dim=1)
+        return best.indices.int().cpu(), best.values.half().cpu()
 
 
 def teachers_of(model: Generator, catalogue: Catalogue, recipe: Recipe) -> Experts:

@@ -68,7 +68,7 @@ class Checkpoint:
 
     @property
     def path(self) -> Path:
-        return self.folder / f"{self.stage}-{self.owner[:16]}.safetensors"
+        return self.folder / f"{self.stage}-{_ending(self.owner)}"
 
     @property
     def _whose(self) -> dict[str, str]:
@@ -126,11 +126,13 @@ class Checkpoint:
             return None
         return tensors, record["document"]
 
-    def remove(self) -> None:
-        """Delete the checkpoint of a run that has ended, and its folder if that is then empty."""
-        self.path.unlink(missing_ok=True)
-        if self.folder.is_dir() and not any(self.folder.iterdir()):
-            self.folder.rmdir()
+
+def remove(folder: Path, owner: str) -> None:
+    """Delete a run's checkpoints when it has ended, and their folder if that is then empty."""
+    for path in folder.glob(f"*-{_ending(owner)}"):
+        path.unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def flatten(state: Any) -> tuple[dict[str, Tensor], Any]:
@@ -187,6 +189,11 @@ def unflatten(tensors: Mapping[str, Tensor], document: Any) -> Any:
         return {key: unflatten(tensors, part) for key, part in value}
     parts = [unflatten(tensors, part) for part in value]
     return parts if kind == "list" else tuple(parts)
+
+
+def _ending(owner: str) -> str:
+    """Return how the names of all files of a run end."""
+    return f"{owner[:16]}.safetensors"
 
 
 def _digest(tensors: Mapping[str, Tensor], record: Any) -> str:

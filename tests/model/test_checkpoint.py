@@ -19,7 +19,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from mgrec.errors import ArtifactError
-from mgrec.model.checkpoint import Checkpoint, flatten, owner, unflatten
+from mgrec.model.checkpoint import Checkpoint, flatten, owner, remove, unflatten
 from mgrec.recipe import Recipe
 
 MINE = owner(Recipe(), "data")
@@ -123,16 +123,24 @@ def test_the_same_state_gives_the_same_bytes(tmp_path: Path) -> None:
     assert one.path.read_bytes() == two.path.read_bytes()
 
 
-def test_removing_takes_the_folder_only_if_nothing_else_is_in_it(tmp_path: Path) -> None:
-    one, two = (Checkpoint(tmp_path / "c", owner(Recipe(), data)) for data in "ab")
-    for checkpoint in (one, two):
+def test_removing_takes_a_run_s_stages_and_the_folder_only_if_nothing_else_is_in_it(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "c"
+    mine, theirs = (owner(Recipe(), data) for data in "ab")
+    one, more, two = (
+        Checkpoint(folder, mine),
+        Checkpoint(folder, mine, "lists-0"),
+        Checkpoint(folder, theirs),
+    )
+    for checkpoint in (one, more, two):
         checkpoint.save({}, 1)
-    assert one.path != two.path
-    one.remove()
+    remove(folder, mine)
     assert one.load() is None
+    assert more.load() is None
     assert two.load() == ({}, 1)
-    two.remove()
-    two.remove()
+    remove(folder, theirs)
+    remove(folder, theirs)
     assert list(tmp_path.iterdir()) == []
 
 

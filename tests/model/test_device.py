@@ -12,6 +12,7 @@ from mgrec.model.sasrec import fit_sasrec
 from mgrec.study.compare import compare
 from mgrec.study.retrieval import aligned
 from tests.elsewhere import DEVICE, NAME, Elsewhere
+from tests.interrupting import interrupted
 
 BARE = [
     "model.dropout=0",
@@ -87,20 +88,6 @@ def test_an_interrupted_training_elsewhere_goes_on(data, tiny, tmp_path, monkeyp
         went_on = Recommender.fit(data, recipe, out=tmp_path / "run")
     for key, tensor in whole.model.state_dict().items():
         torch.testing.assert_close(went_on.model.state_dict()[key], tensor)
-
-
-def interrupted(step, after):
-    """The optimiser's step, stopped by the user at one of them."""
-    taken = 0
-
-    def once(*args, **kwargs):
-        nonlocal taken
-        taken += 1
-        if taken > after:
-            raise KeyboardInterrupt
-        return step(*args, **kwargs)
-
-    return once
 
 
 def test_sasrec_trains_elsewhere(data, tiny, capsys):

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from mgrec import Recommender
+from mgrec import Recommender, teaching
 from mgrec.configs import SearchConfig, TrainingConfig
 from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Cases
 from mgrec.errors import RecipeError
+from mgrec.model.checkpoint import Checkpoint
+from mgrec.model.experts import Experts
 from mgrec.model.neighbours import Table
 from mgrec.model.next_item import NextItem
 from mgrec.model.teacher import Teacher
@@ -17,6 +19,7 @@ from mgrec.recipe import Recipe
 from mgrec.search.ranking import top
 from mgrec.study.runs import training_seconds
 from mgrec.teaching import SHARPNESS, Teachers
+from tests.interrupting import interrupted
 from tests.planted import FUSIONS, tiny_generator
 
 TRAINING = TrainingConfig(targets=128, learning_rate=1e-2, warmup=10, precision="float32")
@@ -128,6 +131,28 @@ def test_what_comes_later_is_not_looked_at():
     assert torch.equal(one.item[early], two.item[early])
     assert torch.equal(one.chance[early], two.chance[early])
     assert not torch.equal(one.item, two.item)
+
+
+def test_interrupted_lists_go_on_from_the_last_part_that_was_saved(tmp_path, monkeypatch):
+    monkeypatch.setattr(teaching, "PART", 16)
+    monkeypatch.setattr(teaching, "ROWS", 8)
+    model = taught_model()
+    teachers = Teachers(model.experts, torch.tensor([0.3, 0.7]))
+    rng = np.random.default_rng(0)
+    log = Sequences.of([rng.integers(0, ITEMS, n) for n in (9, 30, 2, 25)])
+
+    def lists():
+        return teachers.lists(log, 8, 0.5, lambda part: Checkpoint(tmp_path, "mine", part))
+
+    whole = teachers.lists(log, 8, 0.5)
+    states = Experts.states
+    monkeypatch.setattr(Experts, "states", interrupted(states, 5))
+    with pytest.raises(KeyboardInterrupt):
+        lists()
+    monkeypatch.setattr(Experts, "states", interrupted(states, 4))  # of 8: 4 are saved
+    found = lists()
+    assert torch.equal(found.item, whole.item)
+    assert torch.equal(found.chance, whole.chance)
 
 
 def test_what_the_teacher_says_is_learned():

@@ -229,6 +229,15 @@ def test_duplicates_do_not_waste_codes() -> None:
     assert distances.max() < 1e-5
 
 
+def test_seeding_takes_every_group_of_copies_once_however_far_from_the_origin() -> None:
+    """There a product's rounding is as large as what lies between the groups, 30 copies each."""
+    rng = np.random.default_rng(9)
+    groups = rng.normal(300, 1, size=(40, 64)).astype(np.float32)
+    points = np.repeat(groups, 30, axis=0)[rng.permutation(1200)]
+    seeds = kmeans(points, 40, 0, rng)
+    assert {tuple(seed) for seed in seeds} == {tuple(group) for group in groups}
+
+
 def test_codes_that_seeding_could_not_fill_are_filled_later() -> None:
     """Seeding sees the first 4,096 points only, all copies; the passes must find the rest."""
     rng = np.random.default_rng(7)

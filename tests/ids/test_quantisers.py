@@ -232,7 +232,7 @@ def test_duplicates_do_not_waste_codes() -> None:
 def test_seeding_takes_every_group_of_copies_once_however_far_from_the_origin() -> None:
     """There a product's rounding is as large as what lies between the groups, 30 copies each."""
     rng = np.random.default_rng(9)
-    groups = rng.normal(300, 1, size=(40, 64)).astype(np.float32)
+    groups = rng.normal(1500, 1, size=(40, 64)).astype(np.float32)
     points = np.repeat(groups, 30, axis=0)[rng.permutation(1200)]
     seeds = kmeans(points, 40, 0, rng)
     assert {tuple(seed) for seed in seeds} == {tuple(group) for group in groups}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from mgrec.catalogue import Catalogue
@@ -56,14 +57,24 @@ class Checkpoints:
 
     @classmethod
     def beside(
-        cls, artifact: Path | None, recipe: Recipe, fingerprint: str, start: Generator | None
+        cls,
+        artifact: Path | None,
+        recipe: Recipe,
+        fingerprint: str,
+        catalogue: Catalogue,
+        start: Generator | None,
     ) -> Checkpoints:
-        """Return the checkpoints of a run that ends in an artifact."""
+        """Return the checkpoints of a run that ends in an artifact.
+
+        It is told from others by its codes too: an encoder's or a quantiser's next version may
+        give the same recipe and data others, which no saved weights fit.
+        """
         if artifact is None:
             return cls(None)
+        codes = hashlib.sha256(np.ascontiguousarray(catalogue.ids.tokens).data).hexdigest()
         origin = "" if start is None else digest(start)
         folder = artifact.with_name(artifact.name + ".checkpoints")
-        return cls(folder, owner(recipe, fingerprint, origin))
+        return cls(folder, owner(recipe, fingerprint, codes, origin))
 
     def of(self, stage: str) -> Checkpoint | None:
         """Return the checkpoint of a named stage."""
@@ -130,13 +141,12 @@ def fit_model(
         experts = teachers_of(model, catalogue, recipe)
         known = facts["experts"] if experts is own else trained(experts, "teacher")
         teachers = Teachers.weighed(experts, recipe, sample, known)
-        begun = time.monotonic()
         saves = checkpoints.each("lists")
         teacher = teachers.lists(parts.train, recipe.model.history, recipe.training.teacher, saves)
         facts["teachers"] = {
             "weights": dict(zip(experts.names, teachers.weight.tolist(), strict=True)),
             "experts": {} if experts is own else known,
-            "seconds": time.monotonic() - begun,
+            "seconds": teacher.seconds,
         }
     done = train(
         NextItem(model, parts.train, recipe.training, recipe.seed, alignment, teacher),

@@ -41,7 +41,7 @@ def make(
         catalogue = replace(catalogue, added=None)
     users = users_of(data, catalogue)
     before = start.model if start else None
-    saves = Checkpoints.beside(out, recipe, data.fingerprint, before)
+    saves = Checkpoints.beside(out, recipe, data.fingerprint, catalogue, before)
     parts = split(users, recipe.split)
     fitted = fit_model(catalogue, parts, recipe, saves, before)
     made = Recommender(

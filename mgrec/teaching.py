@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mgrec.catalogue import Catalogue
@@ -19,13 +21,13 @@ from mgrec.model.device import where
 from mgrec.model.experts import Experts
 from mgrec.model.generator import Generator
 from mgrec.model.teacher import Teacher
-from mgrec.progress import bar, say
+from mgrec.progress import Bar, bar, say
 from mgrec.recipe import Recipe
 from mgrec.search.weights import weigh
 
 LISTED = 64  # items a place; what is less likely than these is not drawn
 ROWS = 256  # places scored at once
-PART = 1 << 16  # places saved at once
+PART = 1 << 15  # places saved at once
 SHARPNESS = 2.0  # power of a chance that is drawn by: what is likely is learned first
 
 
@@ -81,23 +83,39 @@ class Teachers:
         most = min(LISTED, self.experts.n_items)
         item = torch.zeros(len(behind), most, dtype=torch.int32)
         chance = torch.zeros(len(behind), most, dtype=torch.float16)
+        origin = [PART, most, SHARPNESS, *self.weight.tolist()]  # what decides a part
+        seconds = 0.0
         self.experts.eval()
         with bar("teacher", len(asked), "places") as shown:
-            for begin in range(0, len(asked), PART):
-                checkpoint = saves(str(begin // PART))
-                saved = None if checkpoint is None else checkpoint.load()
-                part = asked[begin : begin + PART]
-                if saved is not None:
-                    item[part], chance[part] = saved[0]["item"], saved[0]["chance"]
-                    shown.advance(len(part))
-                    continue
-                for rows in np.array_split(part, math.ceil(len(part) / ROWS)):
-                    before = log.slices(rows - behind[rows], rows).padded()
-                    item[rows], chance[rows] = self._likeliest(torch.from_numpy(before), most)
-                    shown.advance(len(rows))
-                if checkpoint is not None:
-                    checkpoint.save({"item": item[part], "chance": chance[part]}, None)
-        return Teacher(item, chance, share)
+            for number, begin in enumerate(range(0, len(asked), PART)):
+                places, checkpoint = asked[begin : begin + PART], saves(str(number))
+                part = None if checkpoint is None else _Part.load(checkpoint, origin)
+                if part is not None:
+                    shown.advance(len(places))
+                else:
+                    part = self._part(log, places, behind, most, shown)
+                    if checkpoint is not None:
+                        part.save(checkpoint, origin)
+                item[places], chance[places] = part.item, part.chance
+                seconds += part.seconds
+        return Teacher(item, chance, share, seconds)
+
+    def _part(
+        self,
+        log: Sequences,
+        places: NDArray[np.int64],
+        behind: NDArray[np.int64],  # of every place of the log: items before it that are read
+        most: int,
+        shown: Bar,
+    ) -> _Part:
+        """List what is likely at some places."""
+        begun, found = time.monotonic(), []
+        for rows in np.array_split(places, math.ceil(len(places) / ROWS)):
+            before = log.slices(rows - behind[rows], rows).padded()
+            found.append(self._likeliest(torch.from_numpy(before), most))
+            shown.advance(len(rows))
+        item, chance = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return _Part(item, chance, time.monotonic() - begun)
 
     @torch.inference_mode()
     def _likeliest(self, before: Tensor, most: int) -> tuple[Tensor, Tensor]:
@@ -106,6 +124,27 @@ class Teachers:
         likely = self.experts.combined(states, None, SHARPNESS * self.weight).softmax(1)
         best = likely.topk(most, dim=1)
         return best.indices.int().cpu(), best.values.half().cpu()
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Lists of some places, as `Teacher` has them, and what they took."""
+
+    item: Tensor
+    chance: Tensor
+    seconds: float
+
+    @classmethod
+    def load(cls, checkpoint: Checkpoint, origin: list[float]) -> _Part | None:
+        """Return a part that was saved, unless it was made by other means."""
+        saved = checkpoint.load() if checkpoint.path.is_file() else None
+        if saved is None or saved[1]["origin"] != origin:
+            return None
+        return cls(saved[0]["item"], saved[0]["chance"], saved[1]["seconds"])
+
+    def save(self, checkpoint: Checkpoint, origin: list[float]) -> None:
+        lists = {"item": self.item, "chance": self.chance}
+        checkpoint.save(lists, {"origin": origin, "seconds": self.seconds})
 
 
 def teachers_of(model: Generator, catalogue: Catalogue, recipe: Recipe) -> Experts:

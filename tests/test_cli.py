@@ -206,15 +206,21 @@ def test_evaluate_both_ways_agrees_with_each_way_alone(run, artifact):
     for flags in (["--both-ways"], ["--exclude-seen"], []):
         code, text, err = run("evaluate", artifact, "--baselines", *flags, "--json")
         assert code == 0, err
-        tables.append(json.loads(text)["rows"])
-    both, left_out, unfiltered = tables
-    assert len(both) > 3
-    for row, without_seen, plain in zip(both, left_out, unfiltered, strict=True):
-        assert row["metrics"] == plain["metrics"]
-        expected = without_seen["metrics"]["NDCG@10"]
-        assert row["beside"]["N@10 seen out"].startswith(f"{expected['value']:.4f} [")
-        assert not plain["beside"]
-    assert any(row["metrics"] != seen["metrics"] for row, seen in zip(both, left_out, strict=True))
+        tables.append(json.loads(text))
+    both, _, plain = tables
+    assert "'seen out'" in both["protocol"]
+    assert both["notes"] == plain["notes"]
+    assert len(both["rows"]) > 3
+    found = [table["rows"] for table in tables]
+    for row, without_seen, unfiltered in zip(*found, strict=True):
+        assert not unfiltered["beside"]
+        expected = unfiltered["metrics"]
+        out = {f"{name} seen out": value for name, value in without_seen["metrics"].items()}
+        assert row["metrics"] == expected | out
+        ndcg, recall = (out[f"{name} seen out"]["value"] for name in ("NDCG@10", "Recall@10"))
+        assert row["beside"]["N@10 seen out"].startswith(f"{ndcg:.4f} [")
+        assert row["beside"]["R@10 seen out"] == f"{recall:.4f}"
+    assert found[1] != found[2]
 
 
 def test_help_is_there_for_every_verb(run):

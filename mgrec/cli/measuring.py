@@ -46,9 +46,12 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a saved recommender on its test cases, with 95% intervals over users."""
+    from mgrec.errors import RequestError
     from mgrec.recommender import Recommender
     from mgrec.study.results import evaluation_table
 
+    if exclude_seen and both_ways:
+        raise RequestError("evaluate: found --exclude-seen and --both-ways, expected one of them")
     set_threads(threads)
     other = Recommender.load(against) if against else None
     table = evaluation_table(
@@ -56,8 +59,7 @@ def evaluate(
         other,
         baselines_too=baselines,
         contributions_too=contributions,
-        exclude_seen=exclude_seen,
-        both_ways=both_ways,
+        protocols=(False, True) if both_ways else (exclude_seen,),
     )
     printed(table.to_dict() if as_json else table.to_text(), as_json)
 

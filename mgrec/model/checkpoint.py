@@ -104,13 +104,13 @@ class Checkpoint:
         """Return the tensors, on the CPU, and the document; None where there is none to resume.
 
         A checkpoint that is corrupt, or that another run left in the folder, is passed by, and one
-        printed line says so: the run then begins anew.
+        printed line says so: that stage then begins anew.
         """
         if not self.path.is_file():
             if any(self.folder.glob(f"{self.stage}-*.safetensors")):
                 say(
-                    f"{self.folder}: its {self.stage} checkpoint is of another recipe, other data"
-                    " or another torch; this run begins anew"
+                    f"{self.folder}: its {self.stage} checkpoint is of another recipe, other data,"
+                    " other codes or another torch; this run does not resume from it"
                 )
             return None
         try:
@@ -122,7 +122,7 @@ class Checkpoint:
         except (OSError, SafetensorError, ValueError, KeyError, AttributeError):
             sound = False
         if not sound:
-            say(f"{self.path}: the checkpoint is corrupt; this run begins anew")
+            say(f"{self.path}: the checkpoint is corrupt; its {self.stage} begins anew")
             return None
         return tensors, record["document"]
 

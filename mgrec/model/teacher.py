@@ -21,11 +21,13 @@ class Teacher:
     item : int32 [places, most], what may come at each place, by what stands before it
     chance : float16 [places, most], in proportion to which it is drawn
     share : chance of a target to be drawn
+    seconds : that it took to make the lists
     """
 
     item: Tensor
     chance: Tensor
     share: float
+    seconds: float = 0.0
 
     def to(self, device: torch.device) -> Teacher:
         """Return the teacher on a device."""

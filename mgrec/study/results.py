@@ -33,9 +33,17 @@ def protocol(made: Recommender, exclude_seen: bool) -> str:
     return stated(made.recipe.split.kind, made.catalogue.n_items, exclude_seen)
 
 
-def row(name: str, kind: Kind, found: Evaluation, note: str = "") -> Row:
-    """Return an evaluation as a line of the table."""
-    return Row(name, kind, found.metrics, note)
+def row(name: str, kind: Kind, found: Evaluation, seen_out: Evaluation | None = None) -> Row:
+    """Return an evaluation as a line of the table; one with seen items left out stands beside."""
+    if seen_out is None:
+        return Row(name, kind, found.metrics)
+    further = {f"{metric} seen out": value for metric, value in seen_out.metrics.items()}
+    recall, ndcg = seen_out.metrics["Recall@10"], seen_out.metrics["NDCG@10"]
+    beside = {
+        "R@10 seen out": f"{recall.value:.4f}",
+        "N@10 seen out": f"{ndcg.value:.4f} [{ndcg.low:.4f}, {ndcg.high:.4f}]",
+    }
+    return Row(name, kind, {**found.metrics, **further}, beside=beside)
 
 
 def fit_baselines(made: Recommender, parts: Split, *, trained: bool) -> dict[str, Excluding]:
@@ -84,27 +92,22 @@ def evaluation_table(
     *,
     baselines_too: bool = False,
     contributions_too: bool = False,
-    exclude_seen: bool = False,
-    both_ways: bool = False,
+    protocols: Sequence[bool] = (False,),
 ) -> Table:
     """Measure a recommender, and what it is to be compared with, on its test cases.
 
     Parameters
     ----------
-    exclude_seen : whether items of a user's history are left out
-    both_ways : whether columns with those left out stand beside what is ranked with nothing
-        filtered
+    protocols : whether items of a user's history are left out; of (False, True), the second stands
+        in columns beside the first, which slices and paired tests are of
     """
-    if exclude_seen and both_ways:
-        raise RequestError("evaluate: found --exclude-seen and --both-ways, expected one of them")
     if other is not None and not _comparable(made, other):
         raise RequestError(
             "evaluate: the other run has other items or users, expected one on the same data"
         )
-    ways = (False, True) if both_ways else (exclude_seen,)
-    name, parts = made.recipe.name, made.split()
-    ours = [made.evaluate(exclude_seen=seen) for seen in ways]
-    rows, notes = [_row(name, "model", ours)], sliced(ours[0])
+    own, parts = made.recipe.name, made.split()
+    ours = [made.evaluate(exclude_seen=seen) for seen in protocols]
+    rows, notes = [row(own, "model", *ours)], sliced(ours[0])
 
     def add(
         kind: Kind,
@@ -112,32 +115,25 @@ def evaluation_table(
         tested: Sequence[str | None] = (None,),
     ) -> None:
         """Append a row a ranker, and its paired tests."""
-        each = [found(seen) for seen in ways]
+        each = [found(seen) for seen in protocols]
         for name in each[0]:
-            theirs = [way[name] for way in each]
-            rows.append(_row(name, kind, theirs))
+            theirs = [evaluations[name] for evaluations in each]
+            rows.append(row(name, kind, *theirs))
             notes.extend(compared(f"minus {name}", ours[0], theirs[0], part) for part in tested)
 
     if other is not None:
-        theirs = other.recipe.name + (" (other)" if other.recipe.name == name else "")
+        second = other.recipe.name + (" (other)" if other.recipe.name == own else "")
         tested = (None, *(part for part in ("tail", "rare") if part in ours[0].slices))
-        add("model", lambda seen: {theirs: other.evaluate(exclude_seen=seen)}, tested)
+        add("model", lambda seen: {second: other.evaluate(exclude_seen=seen)}, tested)
     if contributions_too:
         add("model", lambda seen: dict(contributions(made, exclude_seen=seen)))
     if baselines_too:
         fitted = fit_baselines(made, parts, trained=True)
         add("baseline", lambda seen: measure_all(fitted, made, parts, seen))
-    return Table(tuple(rows), protocol(made, exclude_seen), tuple(notes))
-
-
-def _row(name: str, kind: Kind, ways: Sequence[Evaluation]) -> Row:
-    """Return a line of the table: the first way's figures, and the other's in columns beside."""
-    beside = {}
-    for way in ways[1:]:
-        recall, ndcg = way.metrics["Recall@10"], way.metrics["NDCG@10"]
-        beside["R@10 seen out"] = f"{recall.value:.4f}"
-        beside["N@10 seen out"] = f"{ndcg.value:.4f} [{ndcg.low:.4f}, {ndcg.high:.4f}]"
-    return Row(name, kind, ways[0].metrics, beside=beside)
+    words = protocol(made, protocols[0])
+    if len(protocols) > 1:
+        words += " Columns 'seen out': items of a user's history left out; slices and tests: not."
+    return Table(tuple(rows), words, tuple(notes))
 
 
 def _comparable(one: Recommender, other: Recommender) -> bool:

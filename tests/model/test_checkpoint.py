@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from mgrec.catalogue import build_catalogue
 from mgrec.errors import ArtifactError
+from mgrec.fitting import Checkpoints
 from mgrec.model.checkpoint import Checkpoint, flatten, owner, remove, unflatten
 from mgrec.recipe import Recipe
 
@@ -182,6 +185,20 @@ def test_each_stage_of_a_run_has_its_own(
     assert second.load() is None
 
 
+def test_a_run_whose_codes_came_out_otherwise_does_not_resume(data, tiny, tmp_path: Path) -> None:
+    """As with another version of an encoder: the weights that were saved are of other codes."""
+    recipe = tiny("text")
+    catalogue = build_catalogue(data, recipe)
+    ids = replace(catalogue.ids, tokens=catalogue.ids.tokens[::-1].copy())
+    before, after = (
+        Checkpoints.beside(tmp_path / "run", recipe, data.fingerprint, which, None).of("training")
+        for which in (catalogue, replace(catalogue, ids=ids))
+    )
+    before.save({}, "learnt")
+    assert before.load() == ({}, "learnt")
+    assert after.load() is None
+
+
 def test_a_renamed_checkpoint_of_another_run_is_not_resumed_from(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -228,7 +245,7 @@ def test_what_is_no_checkpoint_is_passed_by_with_one_line(
     checkpoint = Checkpoint(tmp_path, MINE)
     checkpoint.path.write_bytes(data)
     assert checkpoint.load() is None
-    assert "corrupt; this run begins anew" in " ".join(capsys.readouterr().err.split())
+    assert "corrupt; its training begins anew" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_place_that_cannot_be_written_is_refused_in_one_line(tmp_path: Path) -> None:

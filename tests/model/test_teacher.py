@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mgrec import Recommender, teaching
+from mgrec import Recommender, fitting, teaching
 from mgrec.configs import SearchConfig, TrainingConfig
 from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Cases
@@ -133,9 +133,14 @@ def test_what_comes_later_is_not_looked_at():
     assert not torch.equal(one.item, two.item)
 
 
-def test_interrupted_lists_go_on_from_the_last_part_that_was_saved(tmp_path, monkeypatch):
+@pytest.fixture
+def in_parts(monkeypatch):
+    """Lists are saved after few places."""
     monkeypatch.setattr(teaching, "PART", 16)
     monkeypatch.setattr(teaching, "ROWS", 8)
+
+
+def test_interrupted_lists_go_on_from_the_last_part_that_was_saved(in_parts, tmp_path, monkeypatch):
     model = taught_model()
     teachers = Teachers(model.experts, torch.tensor([0.3, 0.7]))
     rng = np.random.default_rng(0)
@@ -153,6 +158,28 @@ def test_interrupted_lists_go_on_from_the_last_part_that_was_saved(tmp_path, mon
     found = lists()
     assert torch.equal(found.item, whole.item)
     assert torch.equal(found.chance, whole.chance)
+
+
+@pytest.mark.parametrize("change", ["weights", "PART", "SHARPNESS"])
+def test_saved_lists_that_were_made_otherwise_are_made_anew(
+    in_parts, change, tmp_path, monkeypatch
+):
+    model = taught_model()
+    log = Sequences.of([np.random.default_rng(0).integers(0, ITEMS, 30)])
+
+    def lists(weights, saves):
+        return Teachers(model.experts, torch.tensor(weights)).lists(log, 8, 0.5, saves)
+
+    def saves(part):
+        return Checkpoint(tmp_path, "mine", part)
+
+    lists([0.3, 0.7], saves)
+    weights = [0.7, 0.3] if change == "weights" else [0.3, 0.7]
+    if change != "weights":
+        monkeypatch.setattr(teaching, change, {"PART": 8, "SHARPNESS": 1.0}[change])
+    found, expected = lists(weights, saves), lists(weights, lambda part: None)
+    assert torch.equal(found.item, expected.item)
+    assert torch.equal(found.chance, expected.chance)
 
 
 def test_what_the_teacher_says_is_learned():
@@ -191,6 +218,33 @@ def test_experts_of_the_recipe_teach_and_are_trained_once(data, tiny, capsys):
     assert made.facts["teachers"]["weights"]["id"] == 0
     assert made.facts["teachers"]["weights"]["linear"] > 0
     assert made.facts["teachers"]["experts"] == {}
+
+
+def test_an_interrupted_fit_lists_nothing_twice_neither_for_the_choice_nor_for_the_final_model(
+    in_parts, data, tiny, tmp_path, monkeypatch
+):
+    recipe = tiny("text", *FITS, "training.teachers=[id]")
+    whole = Recommender.fit(data, recipe, final=True)
+    real, listed = Teachers._likeliest, []
+
+    def counted(*args):
+        listed.append(1)
+        return real(*args)
+
+    monkeypatch.setattr(Teachers, "_likeliest", counted)
+    train = fitting.train
+    for done in (0, 1):  # the training after the first lists is stopped, then that after the second
+        monkeypatch.setattr(fitting, "train", interrupted(train, done))
+        with pytest.raises(KeyboardInterrupt):
+            Recommender.fit(data, recipe, out=tmp_path / "run", final=True)
+    monkeypatch.setattr(fitting, "train", train)
+    both = len(listed)
+    made = Recommender.fit(data, recipe, out=tmp_path / "run", final=True)
+    assert len(listed) == both
+    for key, tensor in whole.model.state_dict().items():
+        torch.testing.assert_close(made.model.state_dict()[key], tensor)
+    assert made.facts["teachers"]["seconds"] > 1e-3  # that it took when it was done
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_teachers_beside_the_recipe_leave_nothing_in_the_artifact(data, tiny, tmp_path):

@@ -148,17 +148,19 @@ class Generator(nn.Module):
         low = 0 if not self.legal else slot.first
         head = self.head if not self.legal else self.head[slot.first : slot.first + slot.size]
         logits = exact_product(hidden, head)
+        if not self.legal:  # over all tokens
+            logits = logits.log_softmax(-1)
         scores = logits[:, slot.first - low : slot.first - low + slot.size]
         if not (children.alike and children.width == slot.size):  # else all codes, in their order
             codes = children.of(self.trie.levels[level].code)
             scores = scores.gather(1, codes.long())
         if not children.alike:
             scores = scores + barrier(children.padding)
+        if self.legal:  # over what may follow
+            scores = scores.log_softmax(-1)
         if self.shares is not None:
-            total = None if self.legal else logits.logsumexp(-1, keepdim=True)
-            return children, self.shares.log_prob(level, parents, children, scores, total)
-        total = (scores if self.legal else logits).logsumexp(-1, keepdim=True)
-        return children, scores - total
+            scores = self.shares.log_prob(level, parents, children, scores, self.legal)
+        return children, scores
 
     def log_prob(self, context: Context, items: Tensor) -> Tensor:
         """Return float32 [rows]: the log-probability of each row's item.

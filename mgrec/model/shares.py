@@ -48,30 +48,26 @@ class Shares:
     items: Tensor
 
     def log_prob(
-        self, level: int, parents: Tensor, children: Children, scores: Tensor, total: Tensor | None
+        self, level: int, parents: Tensor, children: Children, scores: Tensor, legal: bool
     ) -> Tensor:
         """Return float32 [rows, width]: log-probabilities of the children of some parents.
 
         Parameters
         ----------
         parents : int64 [rows]
-        scores : float32 [rows, width], the children's logits, -inf where a child is not real
-        total : float32 [rows, 1] or None
-            What the plain softmax divides by; None: the softmax is over legal codes only.
+        scores : float32 [rows, width], without shares, -inf where a child is not real
+        legal : whether the children have all of their parent's probability; else some of it is lost
+            to codes that lead nowhere, and new ones share in what the others have
         """
         nothing = float("-inf")
         new = children.of(self.new[level])
         old = scores.masked_fill(new, nothing)
         among = old.logsumexp(-1, keepdim=True)
-        reached = among > nothing  # a parent that is new itself has new children only
-        mass = torch.zeros_like(among)
-        if total is None:
-            total = among.masked_fill(~reached, 0.0)
-        else:
-            mass = (among - total).masked_fill(~reached, 0.0)
+        among = among.masked_fill(among == nothing, 0.0)  # a parent that is new has new ones only
+        mass = torch.zeros_like(among) if legal else among
         fresh = scores.masked_fill(~new, nothing)
         within = fresh - fresh.logsumexp(-1, keepdim=True).clamp(min=torch.finfo().min)
-        kept = old - total + self.kept[level][parents, None]
+        kept = old + (mass - among) + self.kept[level][parents, None]
         return torch.where(new, within + mass + self.given[level][parents, None], kept)
 
 

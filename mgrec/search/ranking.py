@@ -14,12 +14,13 @@ from torch import Tensor
 from mgrec.configs import SearchConfig
 from mgrec.cores import on_cores
 from mgrec.data.sequences import Sequences
+from mgrec.freed import keep_freed_memory
 from mgrec.ids.filters import Filter
 from mgrec.model.generator import Generator
 from mgrec.search.rank import ranked
 
 CELL = 64  # bytes a cell [beams, codes of the widest level] takes: scores, nodes, what is allowed
-CACHE = 1 << 21  # bytes of a decoder's widest layer that a processor's caches hold
+CACHE = 1 << 22  # bytes of a decoder's widest layer that a processor's caches hold
 
 Allow = Callable[[NDArray[np.int64]], Filter | None]  # rows of the histories -> their filter
 
@@ -153,6 +154,7 @@ def bounded_top(
         items[rows], scores[rows] = found.items.cpu().numpy(), found.scores.cpu().numpy()
         bound[rows] = found.bound.cpu().numpy()
 
+    keep_freed_memory()
     planned = plan(model, max(beams, k), config)
     # The longest first, so that no core is left with it at the end.
     on_cores(rank, batches(histories, model.config.history, planned)[::-1], planned.cores)

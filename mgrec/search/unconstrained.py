@@ -51,8 +51,8 @@ def free_search(model: Generator, context: Context, beams: int) -> tuple[Tensor,
     x = context.start
     for level, slot in enumerate(model.ids.target_slots):
         logits = exact_product(model.decoder.step(state, x, owner), model.head)
-        own = logits[:, slot.first : slot.first + slot.size]
-        step = own - logits.logsumexp(-1, keepdim=True)  # [users * width, codes of the slot]
+        # [users * width, codes of the slot]
+        step = logits.log_softmax(-1)[:, slot.first : slot.first + slot.size]
         width = score.shape[1]
         grown = score[..., None] + step.view(users, width, slot.size)
         score, best, _ = best_of(grown.flatten(1), beams)

@@ -20,7 +20,7 @@ from mgrec.model.generator import Generator
 from mgrec.search.rank import ranked
 
 CELL = 64  # bytes a cell [beams, codes of the widest level] takes: scores, nodes, what is allowed
-CACHE = 1 << 22  # bytes of a decoder's widest layer that a processor's caches hold
+CACHE = 1 << 21  # bytes of a decoder's widest layer that a processor's caches hold
 
 Allow = Callable[[NDArray[np.int64]], Filter | None]  # rows of the histories -> their filter
 

@@ -67,6 +67,14 @@ class Recipe(Config):
             )
         return self
 
+    @model_validator(mode="after")
+    def _can_align(self) -> Recipe:
+        """Interleaved levels have no block that could be generated from another."""
+        asked = self.alignment.generative and not self.alignment.contrastive
+        if self.ids.fusion == "late++" and self.ids.interleaved and asked:
+            raise ValueError("alignment.contrastive: expected above 0 with interleaved levels")
+        return self
+
     @staticmethod
     def names() -> list[str]:
         """Return the recipes that come with the package."""

@@ -72,14 +72,19 @@ class Alignment(nn.Module):
         return list(self.items.cpu()[torch.from_numpy(order)].split(self.config.batch))
 
     def sample(self, items: Tensor) -> Tensor:
-        """Return the items of a batch of targets that can be aligned, each once."""
+        """Return items of a batch of targets that can be aligned, each once.
+
+        Where they are more than a batch of alignment, it is chance that says which.
+        """
         unique = items.unique()
-        return unique[self.both[unique]][: self.config.batch]
+        able = unique[self.both[unique]]
+        chosen = torch.randperm(len(able))[: self.config.batch]
+        return able[chosen.to(able.device)]
 
     def loss(self, items: Tensor) -> Tensor:
         """Return the mean over ordered pairs of modalities of both weighted objectives."""
         contexts = {m: self.read(items, m) for m in self.blocks}
-        total = self.log_scale.new_zeros(())
+        total = 0 * self.log_scale  # not a constant: a batch may have no pair to learn from
         pairs = list(permutations(self.blocks, 2))
         for source, goal in pairs:
             rows = (self.has[source][items] & self.has[goal][items]).nonzero()[:, 0]

@@ -273,11 +273,45 @@ def test_alignment_learns_which_blocks_belong_together(family, contrastive, gene
             assert float(task.generate(contexts["text"], "image", items)) < 0.3
 
 
-def test_alignment_on_during_training_trains_its_own_parameters_too():
+def test_alignment_on_during_training_takes_items_of_the_whole_catalogue():
+    alignment = Alignment(tiny_generator(items=40), AlignmentConfig(batch=4), seed=0)
+    able = set(alignment.items.tolist())
+    drawn = [alignment.sample(torch.arange(40).repeat(2)).tolist() for _ in range(200)]
+    assert all(len(set(items)) == 4 and able.issuperset(items) for items in drawn)
+    assert set().union(*drawn) == able
+    few = alignment.items[-3:]
+    assert sorted(alignment.sample(few.repeat(2)).tolist()) == few.tolist()
+
+
+@pytest.mark.parametrize("items", [3, 5])
+def test_alignment_with_one_item_left_for_the_last_batch(items):
+    text, image = random_codes(items, (8,), missing=0), random_codes(items, (8,), missing=0)
+    model = Generator(tiny_model(), build({"text": text, "image": image}, FUSIONS["late++"]), {})
+    task = Alignment(model, AlignmentConfig(batch=2), seed=0)
+    assert [len(batch) for batch in task.batches(0)][-1] == 1
+    done = train(task, TRAINING, epochs=2, seed=0)
+    assert all(np.isfinite(entry["loss"]) for entry in done.curve)
+
+
+def test_alignment_on_during_training_teaches_which_blocks_belong_together():
     torch.manual_seed(0)
-    model = tiny_generator(items=40)
+    ids = paired_codes()
+    model = Generator(tiny_model(dropout=0.0), ids, {})
     alignment = Alignment(model, AlignmentConfig(batch=16), seed=0)
-    before = alignment.project["text"].weight.detach().clone()
-    task = NextItem(model, walks(40), TRAINING, 0, (alignment, 0.5))
-    train(task, TRAINING, epochs=1, seed=0)
-    assert not torch.equal(before, alignment.project["text"].weight)
+    items = alignment.items
+
+    def told() -> tuple[float, float]:
+        with torch.inference_mode():
+            contexts = {m: alignment.read(items, m) for m in ("text", "image")}
+            pooled = {m: alignment.pooled(contexts[m], m) for m in contexts}
+            best = (pooled["text"] @ pooled["image"].T).argmax(1)
+            blocks = ids.tokens[items.numpy()][:, ids.block("image")[0]]
+            written = alignment.generate(contexts["text"], "image", items)
+            return float((blocks[best.numpy()] == blocks).mean()), float(written)
+
+    assert told()[0] < 0.5
+    task = NextItem(model, walks(len(ids.tokens)), TRAINING, 0, (alignment, 1.0))
+    train(task, TRAINING, epochs=30, seed=0)
+    found, written = told()
+    assert found > 0.9
+    assert written < 0.3

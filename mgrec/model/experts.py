@@ -56,7 +56,9 @@ class Scorer(nn.Module):
             if self.training:
                 found: Tensor = self.view(everything)
                 return found
-            with torch.inference_mode(False), torch.no_grad():
+            # As it is, whatever whoever asks first multiplies in: it stays for all who ask.
+            exact = torch.autocast(self.device.type, enabled=False)
+            with torch.inference_mode(False), torch.no_grad(), exact:
                 kept = self._catalogue = self.view(everything)
         return kept
 

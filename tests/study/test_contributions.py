@@ -1,5 +1,7 @@
 """Contributions: leaving a part out leaves the others as they were."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -32,6 +34,17 @@ def test_every_part_is_measured_left_out_and_alone(pooled):
     top = pooled.model.experts["text"].top(test.history, 10)
     hits = (top == test.targets[:, None]).any(1).mean()
     assert found["text alone"].metrics["Recall@10"].value == pytest.approx(hits)
+
+
+def test_a_ranking_in_bfloat16_leaves_experts_as_they_are(pooled):
+    coarse = pooled.recipe.override(["search.precision=bfloat16"])
+    rounded = dataclasses.replace(pooled, recipe=coarse)
+    pooled.model.train()  # forgets what experts keep of the catalogue
+    history = pooled.split().test.history
+    rounded.top(history, 5)
+    for part, found in contributions(rounded):
+        assert np.isfinite(found.metrics["NDCG@10"].value), part
+    assert pooled.model.experts["text"].catalogue().dtype == torch.float32
 
 
 def test_without_what_is_generated_the_experts_rank_by_their_weighed_sum(pooled):

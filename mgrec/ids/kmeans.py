@@ -74,8 +74,8 @@ def kmeans(
         elif np.array_equal(before, labels):
             break
         step()
-    labels, _ = _assign(points, squares, centres)
-    return centres[np.bincount(labels, minlength=size) > 0]
+    used = nearest(points, centres)  # exactly: float32 may lose a code to one that is near it
+    return centres[np.bincount(used, minlength=size) > 0]
 
 
 def nearest(points: Matrix, centres: Matrix) -> NDArray[np.int64]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -51,6 +52,7 @@ class Catalogue:
     text_columns : columns of `items` that make up an item's text
     removed : bool [items] or None, which are not recommended any more; histories may hold them
     added : bool [items] or None, which have come since training
+    seconds : that it took to learn a modality from the log; known to the run that learned it
     """
 
     items: pl.DataFrame
@@ -65,6 +67,7 @@ class Catalogue:
     text_columns: tuple[str, ...] = ()
     removed: NDArray[np.bool_] | None = None
     added: NDArray[np.bool_] | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def n_items(self) -> int:
@@ -115,6 +118,7 @@ def build_catalogue(data: Dataset, recipe: Recipe, cache: Path | None = None) ->
     codes: dict[str, Codes] = {}
     raw: dict[str, Embeddings] = {}
     encoded: dict[str, Content] = {}
+    seconds: dict[str, float] = {}
     for modality, source in sources(data, recipe).items():
         say(f"{modality}: {_SOURCES[source]}")
         if source == "codes":
@@ -122,12 +126,14 @@ def build_catalogue(data: Dataset, recipe: Recipe, cache: Path | None = None) ->
             codes[modality] = _ready(ready, modality, recipe)
         elif source == "sasrec":
             # Of the split, only train: what is held out must leave no trace in the codes.
+            begun = time.monotonic()
             learned = collaborative(
                 split(data, recipe.split).train,
                 data.n_items,
                 epochs=recipe.content.sasrec_epochs,
                 seed=recipe.seed,
             )
+            seconds[modality] = time.monotonic() - begun
             raw[modality] = _ready(learned, modality, recipe)
         elif source == "embeddings":
             raw[modality] = _ready(data.embeddings[modality], modality, recipe)
@@ -155,6 +161,7 @@ def build_catalogue(data: Dataset, recipe: Recipe, cache: Path | None = None) ->
         ids=build(codes, layout),
         problems=tuple(line for content in encoded.values() for line in content.problems),
         text_columns=data.text_columns,
+        seconds=seconds,
     )
     for line in catalogue.problems:
         say(line)

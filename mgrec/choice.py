@@ -14,9 +14,7 @@ from mgrec.recipe import Recipe
 
 def sampled(cases: Cases, recipe: Recipe) -> Cases:
     """Return the fixed sample of validation users that selection is done on."""
-    rng = np.random.default_rng(recipe.seed)
-    rows = np.sort(rng.permutation(len(cases))[: recipe.training.validation_users])
-    return Cases(cases.users[rows], cases.history.select(rows), cases.targets[rows])
+    return cases.sample(recipe.training.validation_users, recipe.seed)
 
 
 def best_epoch(done: Progress) -> int:

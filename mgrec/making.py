@@ -44,13 +44,14 @@ def make(
     saves = Checkpoints.beside(out, recipe, data.fingerprint, catalogue, before)
     parts = split(users, recipe.split)
     fitted = fit_model(catalogue, parts, recipe, saves, before)
+    facts = {"learned": {name: {"seconds": taken} for name, taken in catalogue.seconds.items()}}
     made = Recommender(
         recipe,
         catalogue,
         fitted.model,
         users,
         np.bincount(parts.train.items, minlength=catalogue.n_items),
-        fitted.facts | {"notes": [*data.notes.warnings, *catalogue.problems]},
+        facts | fitted.facts | {"notes": [*data.notes.warnings, *catalogue.problems]},
         data.fingerprint,
     )
     if len(parts.test):

@@ -14,8 +14,8 @@ from mgrec.data.features import Codes, Embeddings
 from mgrec.errors import DataError, RecipeError, RequestError
 from mgrec.model.shares import shares_of
 from mgrec.search.beam import beam_search
+from mgrec.search.candidates import ranked
 from mgrec.search.exact import score_catalogue
-from mgrec.search.rank import rank
 from tests.arrivals import arrivals
 
 STRATEGIES = ("text", "image", "early", "late", "late++")
@@ -152,7 +152,8 @@ def test_where_experts_know_content_a_new_item_is_scored_by_it(grown, new):
         for item in (0, n - 1):
             one = made.log_prob(context_, torch.full((3,), item))
             torch.testing.assert_close(one, exact[:, item], atol=1e-5, rtol=0)
-    items, scores = rank(made, context_, n, n)
+    found = ranked(made, context_, n, n)
+    items, scores = found.items, found.scores
     with torch.inference_mode():
         total = exact + made.experts.combined(context_.views, context_.seen)
     torch.testing.assert_close(scores, total.gather(1, items), atol=5e-5, rtol=1e-5)

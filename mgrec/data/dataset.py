@@ -246,10 +246,6 @@ class Dataset:
     def _item_index(self) -> dict[object, int]:
         return {item: index for index, item in enumerate(self.items["item_id"])}
 
-    @cached_property
-    def _user_index(self) -> dict[object, int]:
-        return {user: index for index, user in enumerate(self.users)}
-
     def index_of(self, ids: Sequence[object]) -> NDArray[np.int64]:
         """Return int64 [ids]: the index of each item, -1 where it is unknown.
 
@@ -257,10 +253,6 @@ class Dataset:
         """
         known, dtype = self._item_index, self.items.schema["item_id"]
         return np.fromiter((known.get(key(i, dtype), -1) for i in ids), np.int64, len(ids))
-
-    def user_index(self, user: object) -> int | None:
-        """Return a user's index, None where it is unknown; types as in `index_of`."""
-        return self._user_index.get(key(user, self.users.dtype))
 
     @cached_property
     def fingerprint(self) -> str:

@@ -47,6 +47,15 @@ class Cases:
     def __len__(self) -> int:
         return len(self.users)
 
+    def select(self, rows: NDArray[np.integer]) -> Cases:
+        """Return some cases, in the order named; rows int [cases]."""
+        return Cases(self.users[rows], self.history.select(rows), self.targets[rows])
+
+    def sample(self, most: int, seed: int) -> Cases:
+        """Return as many cases at most, drawn at random and in their old order."""
+        rows = np.random.default_rng(seed).permutation(len(self))[:most]
+        return self.select(np.sort(rows))
+
 
 @dataclass(frozen=True)
 class Split:

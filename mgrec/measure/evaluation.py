@@ -82,7 +82,15 @@ class Evaluation:
 def measure(
     top: NDArray[np.int64], parts: Split, n_items: int, present: dict[str, NDArray[np.bool_]]
 ) -> Evaluation:
-    """Measure lists of items, int64 [cases, k], against the test targets."""
+    """Measure lists of items against the test targets.
+
+    Parameters
+    ----------
+    top : int64 [cases, k], best first, -1 behind the last
+    parts : whose train says which items are popular, tail or cold
+    n_items : of the catalogue
+    present : bool [items] by modality, which items have it
+    """
     cases = parts.test
     ranks = ranks_of(top, cases.targets)
     return Evaluation(

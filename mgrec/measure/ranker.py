@@ -12,8 +12,12 @@ from mgrec.errors import RequestError
 class Ranker(Protocol):
     """Anything that answers histories with items."""
 
-    def top(self, history: Sequences, k: int) -> NDArray[np.int64]:
+    def top(self, history: Sequences, k: int, exclude_seen: bool = False) -> NDArray[np.int64]:
         """Return int64 [rows, k]: item indices, best first, -1 behind the last.
+
+        Parameters
+        ----------
+        exclude_seen : whether items of a row's history are left out
 
         Raises
         ------

@@ -47,7 +47,13 @@ class Table:
 
     @classmethod
     def of_rows(cls, n_items: int, known: Tensor, item: Tensor, strength: Tensor) -> Table:
-        """Return a table from the rows of the known items, int64 [known], no item twice."""
+        """Return a table from the rows of the known items.
+
+        Parameters
+        ----------
+        known : int64 [known], no item twice
+        item, strength : [known, most], neighbours; a strength below zero counts as none
+        """
         place = torch.full((n_items,), len(known), dtype=torch.int32)
         place[known] = torch.arange(len(known), dtype=torch.int32)
         last = (0, 0, 0, 1)

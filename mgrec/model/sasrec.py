@@ -43,6 +43,22 @@ def fit_sasrec(
 
     It is an expert that knows items by their names, trained against the whole catalogue: what
     differs between it and the generative model is what they predict.
+
+    Parameters
+    ----------
+    log : one row a user, to train on
+    validation : all of these are evaluated on; None evaluates nothing
+    n_items : of the catalogue
+    config : its epochs, patience, batches, rates and device
+    seed : of the weights, batches and dropout
+    history : most items of a history that are read
+    dropout : of the whole model
+    checkpoint : where to resume from and to save to
+
+    Returns
+    -------
+    Trained
+        On the CPU, with its best weights.
     """
     torch.manual_seed(seed)
     sizes = ModelConfig(history=history, dropout=dropout)

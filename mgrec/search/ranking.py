@@ -17,7 +17,7 @@ from mgrec.data.sequences import Sequences
 from mgrec.freed import keep_freed_memory
 from mgrec.ids.filters import Filter
 from mgrec.model.generator import Generator
-from mgrec.search.rank import ranked
+from mgrec.search.candidates import ranked
 
 CELL = 64  # bytes a cell [beams, codes of the widest level] takes: scores, nodes, what is allowed
 CACHE = 1 << 21  # bytes of a decoder's widest layer that a processor's caches hold

@@ -17,11 +17,6 @@ from mgrec.data.splits import Cases, Split, split
 
 _QUANTILES = {"shortest": 0, "10%": 0.1, "25%": 0.25, "median": 0.5, "75%": 0.75, "90%": 0.9}
 _QUANTILES |= {"99%": 0.99, "longest": 1}
-_HELD_OUT = {
-    "leave_one_out": "each user's last item is the test, the one before it the validation",
-    "global_time": "everybody's log is cut at the same two moments",
-    "none": "nothing is held out",
-}
 
 
 @dataclass(frozen=True)
@@ -91,56 +86,6 @@ class Check:
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as JSON knows it."""
         return {key: _plain(value) for key, value in asdict(self).items()}
-
-    def to_text(self) -> str:
-        """Return all of it as a page of plain text."""
-        parts = [
-            _section("What was read", self.understood),
-            _section("Left out, or worth a look", self.warnings or ("nothing",)),
-            _section("Size", self._sizes()),
-            _section("Content", [_modality_line(m, self.counts["items"]) for m in self.modalities]),
-            _section("Histories", self._histories()),
-            _section("Popularity", self._popular()),
-            _section(f"Held out ({self.split}: {_HELD_OUT[self.split]})", self._held_out()),
-            _section("Possible leakage and its like", _finding_lines(self.findings)),
-        ]
-        if self.forecast is not None:
-            parts.append(_section("Forecast of a fit", self.forecast.splitlines()))
-        return "\n\n".join(parts)
-
-    def _sizes(self) -> list[str]:
-        n = self.counts
-        lines = [
-            f"users: {n['users']:,}, items: {n['items']:,}, interactions: {n['interactions']:,}"
-            f" ({n['interactions'] / n['users']:.1f} a user, {n['interactions'] / n['items']:.1f}"
-            " an item)"
-        ]
-        if self.period is not None:
-            lines.append(f"from {self.period[0]} to {self.period[1]} (UTC)")
-        return lines
-
-    def _histories(self) -> list[str]:
-        lengths = ", ".join(f"{name} {value:,}" for name, value in self.history.items())
-        again = "no user takes an item twice"
-        if self.repeats:
-            again = f"{_share(self.repeats)} of interactions are with an item the user had before"
-        return [f"interactions a user: {lengths}", again]
-
-    def _popular(self) -> list[str]:
-        p = self.popularity
-        return [
-            f"the most popular 1% of items get {_share(p['top_1_percent'])} of interactions,"
-            f" the most popular 10% get {_share(p['top_10_percent'])}",
-            f"items never taken: {p['never']:,}, items at most twice in train:"
-            f" {p['seldom_in_train']:,}",
-        ]
-
-    def _held_out(self) -> list[str]:
-        n = self.counts
-        return [
-            f"interactions in train: {n['train']:,}, users in validation: {n['validation']:,},"
-            f" in test: {n['test']:,}"
-        ]
 
 
 def check(data: Dataset, config: SplitConfig, *, forecast: str | None = None) -> Check:
@@ -328,45 +273,6 @@ def _same_sequences(data: Dataset) -> int:
     hashes = np.add.reduceat(mixed, log.offsets[:-1])
     keys = pl.DataFrame({"hash": hashes[long], "length": log.lengths[long]})
     return int(keys.is_duplicated().sum())
-
-
-def _section(title: str, lines: Any) -> str:
-    return "\n".join([title, *(f"  {line}" for line in lines)]) if lines else f"{title}\n  nothing"
-
-
-def _modality_line(modality: Modality, items: int) -> str:
-    line = f"{modality.name}: from {modality.sources[0]}"
-    if len(modality.sources) > 1:
-        line += f" (also there: {', '.join(modality.sources[1:])})"
-    line += f"; items that have it: {items - modality.missing:,} of {items:,}"
-    if modality.missing:
-        line += f", that lack it and are kept: {modality.missing:,}"
-    if modality.same:
-        line += f", that share theirs with another item: {modality.same:,}"
-    return line
-
-
-def _finding_lines(findings: tuple[Finding, ...]) -> list[str]:
-    """Return what was found, and then what was looked for and not found."""
-    lines = [
-        f"{f.what}: {f.count:,} of {f.of:,} ({_share(f.count / f.of)}); {f.why}"
-        for f in findings
-        if f.count
-    ]
-    absent = [f.name.replace("_", " ") for f in findings if f.of and not f.count]
-    if absent:
-        lines.append(f"looked for and not found: {', '.join(absent)}")
-    blind = [f.name.replace("_", " ") for f in findings if not f.of]
-    if blind:
-        lines.append(f"could not be looked for in this data or split: {', '.join(blind)}")
-    return lines
-
-
-def _share(value: float) -> str:
-    """Return a share as people say it: never 0% of something that is there."""
-    if 0 < value < 0.001:
-        return "under 0.1%"
-    return f"{value:.1%}"
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mgrec import artifact
 from mgrec.catalogue import Catalogue
+from mgrec.configs import SplitConfig
 from mgrec.data.cold import drawn, known_only, without
 from mgrec.data.dataset import Dataset
 from mgrec.data.sequences import Sequences
@@ -23,9 +22,10 @@ from mgrec.progress import say
 from mgrec.recipe import Recipe
 from mgrec.recommender import Recommender
 from mgrec.search.exact import score_items
+from mgrec.search.ranking import batches
 from mgrec.search.repeats import moved_by_repeat
 from mgrec.study.baselines import ItemKNN
-from mgrec.study.outcomes import check_same
+from mgrec.study.resumed import fitted
 
 RATIOS = (0.5, 1.0, 2.0, 4.0, 8.0)
 SAMPLE = 2000  # cases that ratios are chosen on, and that others' loss is measured on
@@ -107,9 +107,9 @@ def cold_start(
 ) -> Cold:
     """Train without some items, add them, and measure them and everybody else.
 
-    Users keep what else they took; one whose target is held out is trained on one item less. How
-    much new items are let in is chosen on the validation cases, cold and warm in their natural
-    proportion.
+    Users keep what else they took; one whose target is held out is trained on one item less. Nobody
+    is asked for what training saw: who is left with too few items is trained on whole. How much new
+    items are let in is chosen on the validation cases, cold and warm in their natural proportion.
 
     Parameters
     ----------
@@ -122,20 +122,19 @@ def cold_start(
         If nothing is held out to test on, or no test case has a new item as its target.
     """
     rows = drawn(data, share, seed)
-    made = _fitted(without(data, rows), recipe, out)
+    made = fitted(out / "run", without(data, rows), recipe)
     grown = made.add_items(
         data.items[rows], embeddings=_ready(data, rows, made.catalogue), folder=data.root
     ).catalogue
     parts = split(data, recipe.split)
     index = grown.index_of(data.items["item_id"])
     old = made.catalogue.n_items
-    asked = _asked(_renumbered(parts.test, index), old, recipe.seed)
-    choosing = _sample(_renumbered(parts.validation, index), recipe.seed)
-    tried = {}
-    for ratio in RATIOS:
-        found = _at(made, grown, ratio).top(choosing.history, LISTED)
-        tried[ratio] = float(metric(ranks_of(found, choosing.targets), "NDCG@10").mean())
-        say(f"validation: new_items {ratio:g}, NDCG@10 {tried[ratio]:.4f}")
+    tests, validation = (
+        _renumbered(_unseen(cases, data, rows, recipe.split), index)
+        for cases in (parts.test, parts.validation)
+    )
+    asked = _asked(tests, old, recipe.seed)
+    tried = _tried(made, grown, validation.sample(SAMPLE, recipe.seed))
     best = max(tried, key=tried.__getitem__)
     before = _scores(made, asked.warm)
     usual = recipe.search.new_items
@@ -149,36 +148,55 @@ def cold_start(
         for name, ratio in ratios.items()
         if not (ratio == usual == best and "chosen" not in name)
     ]
-    vectors = grown.vectors
-    groups = {name: [e] for name, e in vectors.items()}
-    if len(vectors) > 1:
-        groups["all"] = list(vectors.values())
-    neighbours = {
-        name: ranks_of(ItemKNN.fit(*several).top(asked.cold.history, LISTED), asked.cold.targets)
-        for name, several in groups.items()
-    }
     return Cold(
-        made,
-        len(rows),
-        grown.n_items,
-        share,
-        seed,
-        data.fingerprint,
-        ranks_of(made.top(asked.warm.history, LISTED), asked.warm.targets),
-        tuple(ways),
-        tried,
-        neighbours,
+        made=made,
+        new=len(rows),
+        items=grown.n_items,
+        share=share,
+        seed=seed,
+        fingerprint=data.fingerprint,
+        before=ranks_of(made.top(asked.warm.history, LISTED), asked.warm.targets),
+        ways=tuple(ways),
+        tried=tried,
+        neighbours=_neighbours(grown, asked.cold),
     )
 
 
-def _fitted(data: Dataset, recipe: Recipe, out: Path) -> Recommender:
-    folder = out / "run"
-    if not (folder / "manifest.json").is_file():
-        return Recommender.fit(data, recipe, out=folder)
-    manifest = artifact.read_manifest(folder)
-    wanted = {"recipe": recipe.model_dump(mode="json"), "data": data.fingerprint}
-    check_same(folder, {"recipe": manifest.recipe, "data": manifest.fingerprint}, wanted)
-    return Recommender.load(folder)
+def _tried(made: Recommender, grown: Catalogue, cases: Cases) -> dict[float, float]:
+    """Return NDCG@10 over validation cases by ratio."""
+    tried = {}
+    for ratio in RATIOS:
+        found = _at(made, grown, ratio).top(cases.history, LISTED)
+        tried[ratio] = float(metric(ranks_of(found, cases.targets), "NDCG@10").mean())
+        say(f"validation: new_items {ratio:g}, NDCG@10 {tried[ratio]:.4f}")
+    return tried
+
+
+def _neighbours(grown: Catalogue, cases: Cases) -> dict[str, NDArray[np.int64]]:
+    """Return item-kNN's ranks of the targets, by what it looks at."""
+    groups = {name: [vectors] for name, vectors in grown.vectors.items()}
+    if len(groups) > 1:
+        groups["all"] = list(grown.vectors.values())
+    return {
+        name: ranks_of(ItemKNN.fit(*several).top(cases.history, LISTED), cases.targets)
+        for name, several in groups.items()
+    }
+
+
+def _unseen(cases: Cases, data: Dataset, rows: NDArray[np.int64], config: SplitConfig) -> Cases:
+    """Leave out the cases whose target training may have seen, though the split holds it out.
+
+    Without the new items, a user may be left with too few to be asked about, and is trained on
+    whole; and moments at which a log is cut may move.
+    """
+    index = np.arange(data.n_items)
+    index[rows] = -1
+    allowed, _ = known_only(split(data, config).train, index)
+    _, left = known_only(data.log, index)
+    seen = np.zeros(data.n_users, np.int64)
+    seen[left] = split(without(data, rows), config).train.lengths
+    new = index[cases.targets] < 0
+    return cases.select(np.flatnonzero(new | (seen <= allowed.lengths)[cases.users]))
 
 
 def _ready(data: Dataset, rows: NDArray[np.int64], catalogue: Catalogue) -> Ready:
@@ -208,14 +226,7 @@ def _asked(cases: Cases, old: int, seed: int) -> Asked:
     shorter, left = known_only(cases.history, np.where(place < old, place, -1))
     kept = left[~new[left]]
     warm = Cases(cases.users[kept], shorter.select(kept), cases.targets[kept])
-    rows = np.flatnonzero(new)
-    cold = Cases(cases.users[rows], cases.history.select(rows), cases.targets[rows])
-    return Asked(cold, _sample(warm, seed))
-
-
-def _sample(cases: Cases, seed: int) -> Cases:
-    rows = np.sort(np.random.default_rng(seed).permutation(len(cases))[:SAMPLE])
-    return Cases(cases.users[rows], cases.history.select(rows), cases.targets[rows])
+    return Asked(cases.select(np.flatnonzero(new)), warm.sample(SAMPLE, seed))
 
 
 def _at(made: Recommender, grown: Catalogue, ratio: float | None) -> Recommender:
@@ -250,11 +261,8 @@ def _scores(made: Recommender, cases: Cases) -> NDArray[np.float32]:
     """Return float32 [cases]: the exact scores of the targets, experts included."""
     model = made.model
     history = cases.history.last(model.config.history)
-    parts: Sequence[NDArray[np.int64]] = np.array_split(
-        np.arange(len(cases)), max(1, len(cases) // made.plan(LISTED).users)
-    )
-    found = []
-    for rows in parts:
+    found = np.empty(len(cases), np.float32)
+    for rows in batches(history, model.config.history, made.plan(LISTED)):
         context = model.context(torch.from_numpy(history.select(rows).padded()))
         target = torch.from_numpy(cases.targets[rows]).long()[:, None]
         score = score_items(model, context, target)
@@ -262,5 +270,5 @@ def _scores(made: Recommender, cases: Cases) -> NDArray[np.float32]:
             score = score + moved_by_repeat(model, context, target[:, 0])[:, None]
         if model.experts is not None and context.views is not None:
             score = score + model.experts.combined(context.views, context.seen).gather(1, target)
-        found.append(score[:, 0].numpy())
-    return np.concatenate(found)
+        found[rows] = score[:, 0].numpy()
+    return found

@@ -18,6 +18,7 @@ from mgrec.study import ledger as ledgers
 from mgrec.study.card import card
 from mgrec.study.claims import Judged, judge
 from mgrec.study.comparison import Comparison, standing
+from mgrec.study.described import baseline_made_with, made_with, of_baseline, of_entry
 from mgrec.study.grid import REFERENCE, Entry, entries, inapplicable, reference
 from mgrec.study.ground import Ground
 from mgrec.study.ledger import Ledger
@@ -38,7 +39,6 @@ from mgrec.study.runs import (
 )
 from mgrec.study.studies import bases, roles, rows
 from mgrec.study.tuning import Tuning
-from mgrec.study.wording import baseline_made_with, made_with, of_baseline, of_entry
 
 STRATEGIES = ("text", "image", "early", "late", "late++")
 
@@ -78,7 +78,7 @@ def compare(
     RequestError, RecipeError, DataError, ArtifactError
         If the request, the data or the folder does not fit.
     """
-    out, settings = Path(out), tuple(sorted(settings))
+    out, settings = Path(out), tuple(settings)
     more_rows = tuple(rows(studies, seeds=seeds, settings=settings))
     base = against or REFERENCE
     asked = entries(recipes, sweeps, seeds=seeds, settings=settings, base=base, more=more_rows)
@@ -131,6 +131,8 @@ class _Study:
             try:
                 found = carry_out(run, self.place, self.ground, self.protocols)
             except (RecipeError, DataError) as error:
+                if self.outcomes.get(run.row):  # it does apply: another seed's run is there
+                    raise
                 say(f"{run}: does not apply: {error}")
                 self.absent[run.row] = str(error)
                 return False

@@ -1,8 +1,9 @@
 """Rows side by side: means over seeds, intervals over users, paired tests with Holm's correction.
 
 Several seeds enter as one: every user's metric is averaged over the seeds, and intervals, tests and
-slices are of those averages. So a test asks whether rows differ for other users, with these seeds;
-rows that one of the seeds ranks the other way round are not told apart, whatever the users say.
+slices are of those averages. So a test asks whether rows differ for other users, with these seeds,
+those that both rows have; rows that one of the seeds ranks the other way round are not told apart,
+whatever the users say.
 """
 
 from __future__ import annotations
@@ -16,18 +17,21 @@ from numpy.typing import NDArray
 
 from mgrec.measure.evaluation import SLICED
 from mgrec.measure.intervals import Interval, Paired, bootstrap, holm, paired
-from mgrec.measure.metrics import COLUMNS, metric, per_user
+from mgrec.measure.metrics import COLUMNS, per_user
 from mgrec.study.claims import Judged
 from mgrec.study.grid import Point
 from mgrec.study.members import HEADLINE, LEVEL, Member
 from mgrec.study.outcomes import Cost
 from mgrec.study.parts import Kind
 
+Users = Mapping[int | None, NDArray[np.float64]]  # by seed: [cases, metrics]
+
 
 @dataclass(frozen=True)
 class Tested:
-    """A row minus the reference: the difference, p, p corrected for all rows of the table, and
-    whether the difference has the same sign with every seed."""
+    """A row minus the reference, over the seeds that both have, or all where they share none: the
+    difference, p, p corrected for all rows of the table, and whether the difference has the same
+    sign with every seed."""
 
     difference: Interval
     p: float
@@ -120,62 +124,62 @@ def standing(
     protocol: str,
 ) -> Standing:
     """Measure and test all rows that have a run under a protocol."""
-    averaged = {m.name: _averaged(m, exclude_seen) for m in members}
-    users = {name: values for name, values in averaged.items() if values is not None}
-    there = [m for m in members if m.name in users]
-    lines = [_line(m, users[m.name], slices, exclude_seen) for m in there]
+    users = {member.name: _by_seed(member, exclude_seen) for member in members}
+    there = [member for member in members if users[member.name]]
+    lines = [_line(member, users[member.name], slices, exclude_seen) for member in there]
     ours = users.get(reference)
-    if ours is None:
+    if not ours:
         return Standing(exclude_seen, protocol, tuple(lines))
-    column = COLUMNS.index(HEADLINE)
-    found: dict[str, Paired] = {
-        m.name: paired(users[m.name][:, column], ours[:, column])
-        for m in there
-        if m.name != reference
-    }
-    corrected = holm([test.p for test in found.values()])
-    means = {m.name: _by_seed(m, exclude_seen) for m in there}
+    others = [member.name for member in there if member.name != reference]
+    found = {name: tested(users[name], ours) for name in others}
+    corrected = holm([test.p for test, _ in found.values()])
     tests = {
-        name: Tested(test.difference, test.p, p, steady(means[name], means[reference]))
-        for (name, test), p in zip(found.items(), corrected, strict=True)
+        name: Tested(test.difference, test.p, p, steady)
+        for (name, (test, steady)), p in zip(found.items(), corrected, strict=True)
     }
-    tested = tuple(replace(line, test=tests.get(line.name)) for line in lines)
-    return Standing(exclude_seen, protocol, tested)
+    return Standing(
+        exclude_seen,
+        protocol,
+        tuple(replace(line, test=tests.get(line.name)) for line in lines),
+    )
 
 
-def steady(ours: Mapping[int | None, float], theirs: Mapping[int | None, float]) -> bool:
-    """Whether rows differ in the same direction with every seed, from their means by seed.
+def tested(ours: Users, theirs: Users) -> tuple[Paired, bool]:
+    """Test one row against another, and say whether they differ the same way with every seed.
 
-    Those with no seed in common, as a baseline that has none, are compared with every one.
+    Seeds that only one of them has are left out, since they would decide the sign where they are
+    better or worse than the rest. Rows without a seed in common, as a baseline that has none, are
+    tested with all of theirs, and every one compared with every one.
     """
-    common = ours.keys() & theirs.keys()
-    pairs = [(seed, seed) for seed in common] or list(product(ours, theirs))
-    signs = {np.sign(ours[one] - theirs[other]) for one, other in pairs}
-    return len(signs) == 1
+    common = [seed for seed in ours if seed in theirs]
+    column = COLUMNS.index(HEADLINE)
+    one, other = (
+        {seed: users[seed][:, column] for seed in common or users} for users in (ours, theirs)
+    )
+    test = paired(np.mean(list(one.values()), axis=0), np.mean(list(other.values()), axis=0))
+    pairs = zip(common, common, strict=True) if common else product(one, other)
+    signs = {np.sign(one[a].mean() - other[b].mean()) for a, b in pairs}
+    return test, len(signs) == 1
 
 
-def _by_seed(member: Member, exclude_seen: bool) -> dict[int | None, float]:
-    """Return the headline metric of each seed that has a run."""
+def _by_seed(member: Member, exclude_seen: bool) -> Users:
+    """Return every metric of every user for each seed that has a run."""
     return {
-        seed: float(metric(outcome.ranks[exclude_seen], HEADLINE).mean())
+        seed: per_user(outcome.ranks[exclude_seen])
         for seed, outcome in member.outcomes.items()
         if exclude_seen in outcome.ranks
     }
 
 
-def _averaged(member: Member, exclude_seen: bool) -> NDArray[np.float64] | None:
-    """Return float64 [cases, metrics], the mean over seeds; None without a run."""
-    ranks = [o.ranks[exclude_seen] for o in member.outcomes.values() if exclude_seen in o.ranks]
-    return np.mean([per_user(r) for r in ranks], axis=0) if ranks else None
-
-
 def _line(
     member: Member,
-    users: NDArray[np.float64],
+    by_seed: Users,
     slices: Mapping[str, NDArray[np.bool_]],
     exclude_seen: bool,
 ) -> Line:
     done = [o for o in member.outcomes.values() if exclude_seen in o.ranks]
+    users = np.mean(list(by_seed.values()), axis=0)  # [cases, metrics]
+    headline = COLUMNS.index(HEADLINE)
     wanted = [COLUMNS.index(name) for name in SLICED]
     parts = {name: bootstrap(users[mask][:, wanted]) for name, mask in slices.items()}
     return Line(
@@ -188,7 +192,7 @@ def _line(
             metric: {name: found[n] for name, found in parts.items()}
             for n, metric in enumerate(SLICED)
         },
-        by_seed=tuple(_by_seed(member, exclude_seen).values()),
+        by_seed=tuple(float(values[:, headline].mean()) for values in by_seed.values()),
         wanted=member.wanted,
         cost=_mean_cost([o.cost for o in done]),
         notes=done[0].notes,

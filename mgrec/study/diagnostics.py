@@ -23,7 +23,7 @@ from mgrec.study.company import Company, company, pivot_of
 from mgrec.study.correspondence import Correspondence
 from mgrec.study.dominance import Dominance
 from mgrec.study.finished import Finished, finished
-from mgrec.study.look import Look, look, sampled, vectors_of
+from mgrec.study.look import Look, look, vectors_of
 from mgrec.study.overlap import Overlap
 from mgrec.study.relations import dominances_of, overlaps_of
 from mgrec.study.results import protocol
@@ -100,7 +100,7 @@ def diagnose(
     base = runs[0].load()
     catalogue, counts = base.catalogue, base.counts
     _check(catalogue, item, attribute)  # before what takes minutes
-    cases = len(sampled(base, users, seed))
+    cases = len(base.split().test.sample(users, seed))
     rows = _by_row(runs)
     looks: dict[str, Look] = {}
     with bar("study", len(rows), "models") as shown:
@@ -127,26 +127,26 @@ def diagnose(
         "map": {n: "ready-made codes, without vectors" for n in blocks if n not in maps},
     }
     return Diagnosis(
-        dominances,
-        kin,
-        overlaps,
-        closer,
-        {name: one for name, one in found.items() if isinstance(one, Correspondence)},
-        {name: one for name, one in learned.items() if isinstance(one, Aligned)},
-        told,
-        _company(catalogue, own, counts, item),
-        tuple(maps.values()),
-        catalogue.items,
-        catalogue.root,
-        cases,
-        {
+        dominances=dominances,
+        kin=kin,
+        overlaps=overlaps,
+        closer=closer,
+        correspondences={n: one for n, one in found.items() if isinstance(one, Correspondence)},
+        aligned={name: one for name, one in learned.items() if isinstance(one, Aligned)},
+        telling=told,
+        company=_company(catalogue, own, counts, item),
+        maps=tuple(maps.values()),
+        items=catalogue.items,
+        root=catalogue.root,
+        users=cases,
+        facts={
             "models": len(rows),
             "items": catalogue.n_items,
             **{f"items with {name}": int(codes.present.sum()) for name, codes in own.items()},
             "test cases": len(runs[0].tested()),
         },
-        {name: why for name, why in absent.items() if why},
-        _card(runs, base, users, seed),
+        absent={name: why for name, why in absent.items() if why},
+        card=_card(runs, base, users, seed),
     )
 
 

@@ -155,7 +155,9 @@ def merged(before: Sequence[Entry], now: Sequence[Entry]) -> tuple[Entry, ...]:
             if known.recipe != row.recipe:
                 raise RequestError(f"compare: two rows are called '{row.name}', and they differ")
             more = [seed for seed in row.seeds if seed not in known.seeds]
-            rows[row.name] = replace(row, seeds=(*known.seeds, *more))
+            # What was ever asked for by itself stays that, when a study has it as a variant too.
+            told = row if row.headline else known
+            rows[row.name] = replace(told, seeds=(*known.seeds, *more))
         else:
             rows[row.name] = row
     return tuple(rows.values())

@@ -26,7 +26,7 @@ class Ledger:
     Attributes
     ----------
     data : fingerprint
-    settings : overrides that all rows share, sorted
+    settings : overrides that all rows share; of two of one field the later counts
     entries, baselines : rows
     """
 
@@ -45,7 +45,7 @@ class Ledger:
         """
         if self.data != now.data:
             raise RequestError(f"{folder}: its runs are of other data, expected another --out")
-        if self.settings != now.settings:
+        if sorted(self.settings) != sorted(now.settings):
             raise RequestError(
                 f"{folder}: its runs have the settings {_listed(self.settings)}, found"
                 f" {_listed(now.settings)}; expected the same, or another --out"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from mgrec.catalogue import FUSED
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.splits import Cases
@@ -45,7 +43,7 @@ def look(run: Finished, users: int, seed: int) -> Look:
     seed : of the sample, and of the items withheld from alignment
     """
     made = run.load()
-    cases = sampled(made, users, seed)
+    cases = made.split().test.sample(users, seed)
     return Look(run, made.catalogue.codes, _correspondence(made, cases), _aligned(made, seed))
 
 
@@ -53,13 +51,6 @@ def vectors_of(run: Finished, block: str) -> Embeddings | None:
     """Return what the codes of a run's block were made of; None for ready-made codes."""
     vectors = run.load().catalogue.vectors
     return fused(vectors) if block == FUSED else vectors.get(block)
-
-
-def sampled(made: Recommender, users: int, seed: int) -> Cases:
-    """Return some test cases, the same for all runs of a comparison."""
-    cases = made.split().test
-    rows = np.sort(np.random.default_rng(seed).permutation(len(cases))[:users])
-    return Cases(cases.users[rows], cases.history.select(rows), cases.targets[rows])
 
 
 def _correspondence(made: Recommender, cases: Cases) -> Correspondence | str:
@@ -75,6 +66,8 @@ def _aligned(made: Recommender, seed: int) -> Aligned | str | None:
         return None
     if not recipe.alignment.contrastive:
         return "the contrastive objective is off, and only it makes blocks comparable"
+    if not recipe.alignment.epochs:
+        return "it aligns while it learns what users take: there is no stage before that to look at"
     alignment = Alignment(made.model, recipe.alignment, recipe.seed)
     if len(alignment.items) < 20:
         return f"only {len(alignment.items)} items have two modalities"

@@ -50,6 +50,7 @@ class Outcome:
     ----------
     identity : everything that decides the run, as JSON: recipe or settings, and the data
     ranks : int64 [cases] by whether seen items were left out; 0-based, -1 where not listed
+    lists : int32 [cases, 20], the items listed, best first, -1 behind the last; as `ranks`
     card : versions and machine
     notes : what is worth saying about it, such as which trial was chosen
     """

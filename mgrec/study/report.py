@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from mgrec.errors import MissingExtra
+from mgrec.folders import new_file
 from mgrec.study.drawing import SIDE, Plot, bars, plot, scatter, whiskers
 from mgrec.study.parts import Curve, Dot, Item, Kind, Map, Results, Row, Section, Summary, User
 
@@ -46,8 +47,8 @@ def write_report(path: Path, summary: Summary) -> None:
         If Jinja2 is not installed.
     """
     page = render(summary)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    with new_file(path) as draft:
+        draft.write_text(page, encoding="utf-8")
 
 
 def render(summary: Summary) -> str:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Split
 from mgrec.errors import RequestError
 from mgrec.measure.evaluation import Evaluation, measure
 from mgrec.measure.intervals import Paired
+from mgrec.measure.ranker import Ranker
 from mgrec.model.sasrec import fit_sasrec
 from mgrec.recommender import Recommender
 from mgrec.study.baselines import ItemKNN, Popularity, linear
@@ -20,12 +16,6 @@ from mgrec.study.contributions import contributions
 from mgrec.study.ground import stated
 from mgrec.study.parts import Kind, Row
 from mgrec.study.table import Table
-
-
-class Excluding(Protocol):
-    """A ranker that can leave out what a history already has."""
-
-    def top(self, history: Sequences, k: int, exclude_seen: bool = False) -> NDArray[np.int64]: ...
 
 
 def protocol(made: Recommender, exclude_seen: bool) -> str:
@@ -46,7 +36,7 @@ def row(name: str, kind: Kind, found: Evaluation, seen_out: Evaluation | None = 
     return Row(name, kind, {**found.metrics, **further}, beside=beside)
 
 
-def fit_baselines(made: Recommender, parts: Split, *, trained: bool) -> dict[str, Excluding]:
+def fit_baselines(made: Recommender, parts: Split, *, trained: bool) -> dict[str, Ranker]:
     """Fit the baselines on the same split.
 
     Parameters
@@ -54,12 +44,16 @@ def fit_baselines(made: Recommender, parts: Split, *, trained: bool) -> dict[str
     trained : whether a linear model and SASRec are among them; the latter takes about as long as
         the model
     """
-    n = made.catalogue.n_items
-    found: dict[str, Excluding] = {"popularity": Popularity.fit(parts.train, n)}
-    for name, vectors in made.catalogue.vectors.items():
-        found[f"item-kNN on {name}"] = ItemKNN.fit(vectors)
-    if len(made.catalogue.vectors) > 1:
-        found["item-kNN on all"] = ItemKNN.fit(*made.catalogue.vectors.values())
+    n, vectors = made.catalogue.n_items, made.catalogue.vectors
+    found: dict[str, Ranker] = {"popularity": Popularity.fit(parts.train, n)}
+    groups: dict[str, tuple[str, ...]] = {name: (name,) for name in vectors}
+    if len(vectors) > 1:
+        groups["all"] = tuple(vectors)
+    for name, modalities in groups.items():
+        # A control's vectors are those of other items.
+        mixed = set(made.recipe.content.shuffle).intersection(modalities)
+        label = f"{name}, {' and '.join(sorted(mixed))} shuffled" if mixed else name
+        found[f"item-kNN on {label}"] = ItemKNN.fit(*(vectors[m] for m in modalities))
     if trained:
         found["linear"] = linear(parts.train, n)
         recipe = made.recipe  # on the CPU, as no other device need be where an artifact is measured
@@ -76,7 +70,7 @@ def fit_baselines(made: Recommender, parts: Split, *, trained: bool) -> dict[str
 
 
 def measure_all(
-    rankers: Mapping[str, Excluding], made: Recommender, parts: Split, exclude_seen: bool = False
+    rankers: Mapping[str, Ranker], made: Recommender, parts: Split, exclude_seen: bool = False
 ) -> dict[str, Evaluation]:
     """Measure rankers on the test cases of a recommender's split."""
     n, present = made.catalogue.n_items, made.catalogue.present()
@@ -130,6 +124,8 @@ def evaluation_table(
     if baselines_too:
         fitted = fit_baselines(made, parts, trained=True)
         add("baseline", lambda seen: measure_all(fitted, made, parts, seen))
+    if len(rows) > 2:
+        notes.append("Each p is of its own test, not corrected for the number of tests.")
     words = protocol(made, protocols[0])
     if len(protocols) > 1:
         words += " Columns 'seen out': items of a user's history left out; slices and tests: not."
@@ -155,7 +151,7 @@ def sliced(found: Evaluation) -> list[str]:
 
 
 def compared(name: str, ours: Evaluation, theirs: Evaluation, part: str | None = None) -> str:
-    """Return a paired test in words."""
+    """Return a paired test in words; p is of this test alone, not corrected for others."""
     test = ours.against(theirs, "NDCG@10", part)
     where = "all cases" if part is None else f"slice {part}"
     return f"NDCG@10 {name}, {where}: {_difference(test)}"

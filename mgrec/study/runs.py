@@ -10,20 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from mgrec import artifact
 from mgrec.content.encoders import embed
 from mgrec.data.features import Embeddings
 from mgrec.measure.evaluation import Evaluation
 from mgrec.measure.metrics import ranks_of
+from mgrec.measure.ranker import Ranker
 from mgrec.recipe import Recipe
-from mgrec.recommender import Recommender
 from mgrec.study.baselines import ItemKNN, Popularity, linear
 from mgrec.study.card import versions
 from mgrec.study.grid import Entry, slug
 from mgrec.study.ground import Ground
-from mgrec.study.outcomes import Cost, Outcome, check_same, load, save
+from mgrec.study.outcomes import Cost, Outcome, load, save
 from mgrec.study.parts import Kind
-from mgrec.study.results import Excluding
+from mgrec.study.resumed import fitted
 from mgrec.study.tuning import Tuning, budget
 
 BASELINES = ("popularity", "item-knn", "linear", "sasrec")
@@ -34,7 +33,7 @@ LISTED = 20  # items a case: what the widest metric asks for
 class Ranking:
     """A ranker ready to be measured, what it cost, and what it has measured itself."""
 
-    ranker: Excluding
+    ranker: Ranker
     cost: Cost = field(default_factory=Cost)
     tested: Evaluation | None = None
     notes: str = ""
@@ -117,7 +116,7 @@ def model_runs(entry: Entry, ground: Ground) -> list[Run]:
         }
 
         def train(folder: Path) -> Ranking:
-            made = _fitted(folder, recipe, identity, ground)
+            made = fitted(folder, ground.data, recipe)
             seconds = training_seconds(made.facts)
             rate = len(ground.parts.test) / max(made.facts["test_seconds"], 1e-9)
             return Ranking(made, Cost(made.facts["parameters"], seconds, rate), made.tested)
@@ -131,20 +130,10 @@ def training_seconds(facts: Mapping[str, Any]) -> float:
     """Return the seconds of all that was trained, solved and listed, from what a run says."""
     teachers = facts.get("teachers", {})
     stages = [facts.get(stage, {}) for stage in ("alignment", "training")] + [teachers]
-    for apart in (facts.get("tables", {}), facts.get("experts", {}), teachers.get("experts", {})):
-        stages += apart.values()
+    apart = [facts.get(stages_of, {}) for stages_of in ("learned", "tables", "experts")]
+    for each in (*apart, teachers.get("experts", {})):
+        stages += each.values()
     return sum(stage.get("seconds", 0.0) for stage in stages)
-
-
-def _fitted(
-    folder: Path, recipe: Recipe, identity: Mapping[str, Any], ground: Ground
-) -> Recommender:
-    """Return a run's recommender: loaded if it was saved, else trained from its checkpoint on."""
-    if not (folder / "manifest.json").is_file():
-        return Recommender.fit(ground.data, recipe, out=folder)
-    manifest = artifact.read_manifest(folder)
-    check_same(folder, {"recipe": manifest.recipe, "data": manifest.fingerprint}, identity)
-    return Recommender.load(folder)
 
 
 def simple_runs(

@@ -18,6 +18,7 @@ from mgrec.measure.slices import MEANING
 from mgrec.progress import say
 from mgrec.recommender import Recommender
 from mgrec.study.card import card
+from mgrec.study.described import made_with
 from mgrec.study.parts import (
     Block,
     Codebook,
@@ -35,7 +36,6 @@ from mgrec.study.published import published
 from mgrec.study.report import write_report
 from mgrec.study.results import compared, fit_baselines, measure_all, protocol, row
 from mgrec.study.table import SHOWN, Table
-from mgrec.study.wording import made_with
 from mgrec.titles import titles
 
 USERS, HISTORY = 10, 12  # shown on the page

@@ -1,4 +1,4 @@
-"""A comparison in words: what each row is, what the tables show."""
+"""A comparison in words: what its tables show."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 from mgrec.measure.intervals import Interval
-from mgrec.recipe import Recipe
 from mgrec.study.claims import Answer, Judged
 from mgrec.study.comparison import Comparison, Line, Standing
-from mgrec.study.grid import Entry
+from mgrec.study.described import joined
 from mgrec.study.members import HEADLINE
 
 IDEA = (
@@ -17,73 +16,12 @@ IDEA = (
     " like codes; a model reads the codes of what a user took and writes the code of what comes"
     " next. The strategies differ in how text and picture become one code."
 )
-_STRATEGIES = {
-    "unimodal": "The code is made from the {first} alone.",
-    "early": "Text and picture are first mixed into one description, and the code is made of that.",
-    "late": "Two codes side by side, one made from the {first} and one from the {second}.",
-    "late++": (
-        "Two codes side by side with a sign between them that says where the next one begins; and"
-        " before it learns what users take, the model learns which {first} belongs to which"
-        " {second}."
-    ),
-}
 _WORDS: Mapping[Answer, tuple[str, str]] = {  # of one claim, of several
     "holds": ("holds", "hold"),
     "does not hold": ("does not hold", "do not hold"),
     "undecided": ("is undecided", "are undecided"),
     "not tested": ("is not tested", "are not tested"),
 }
-BASELINES = {
-    "popularity": "The items taken most often, the same for everybody.",
-    "linear": (
-        "What followed, in the log, on what the user took last: one table, solved for in one step."
-    ),
-    "SASRec": (
-        "A strong usual model that knows items by their number only, never by what they look or"
-        " read like."
-    ),
-}
-
-
-def of_entry(entry: Entry) -> str:
-    """Say what a row is, for somebody who has not read the paper."""
-    if entry.what:
-        return entry.what
-    if entry.point is not None:
-        return f"{entry.point.base} with another {entry.point.key}: {entry.point.value}."
-    recipe = entry.recipe
-    names = {"image": "picture"}
-    first, *others = (names.get(m, m) for m in recipe.ids.modalities)
-    sentence = _STRATEGIES[recipe.ids.fusion].format(first=first, second=" and ".join(others))
-    if recipe.model.family == "paper":
-        sentence += " In the paper's own kind of model, larger and slower than the default one."
-    return sentence
-
-
-def of_baseline(name: str) -> str:
-    """Say what a baseline is."""
-    kind = name.removeprefix("item-kNN on ")
-    if kind != name:
-        what = {"image": "picture", "both": "text and picture", "all": "content"}.get(kind, kind)
-        return f"The items whose {what} is most like that of what the user took last."
-    return BASELINES[name]
-
-
-def made_with(recipe: Recipe, content: str) -> str:
-    """Say with what a model was made, for a comparison with published figures."""
-    model, quantiser = recipe.model, recipe.quantiser.kind.replace("_", " ")
-    return (
-        f"{content}; {quantiser}; at most {model.history} items; {model.softmax} softmax;"
-        f" {model.family} family"
-    )
-
-
-def baseline_made_with(name: str, recipe: Recipe) -> str:
-    """Say with what a baseline was made."""
-    if name == "SASRec":
-        return f"item ids only; at most {recipe.model.history} items; full softmax"
-    log = {"popularity": "counts of train", "linear": "a ridge regression of train"}
-    return log.get(name, "embeddings, nothing trained")
 
 
 def verdict(comparison: Comparison) -> str:
@@ -109,7 +47,7 @@ def claims(judged: Judged) -> str:
     """Say in a sentence how many of the paper's claims hold."""
     answers = [verdict.answer for verdict in judged.verdicts]
     counts = [(answers.count(answer), answer) for answer in _WORDS]
-    listed = _joined([f"{n} {_WORDS[answer][n > 1]}" for n, answer in counts if n])
+    listed = joined([f"{n} {_WORDS[answer][n > 1]}" for n, answer in counts if n])
     return f"Of the paper's {len(answers)} claims, judged of {judged.base}, {listed}."
 
 
@@ -121,10 +59,10 @@ def _answer(ours: Line, others: Sequence[Line]) -> str:
     for verdict, words in (("worse", "better than"), ("better", "worse than")):
         told = [line for line in others if line.test and line.test.verdict == verdict]
         if told:
-            parts.append(f"{words} {_joined([_by(line) for line in told])}")
+            parts.append(f"{words} {joined([_by(line) for line in told])}")
     same = [line for line in others if line.test and line.test.verdict == "not told apart"]
     if same:
-        parts.append(f"not told apart from {_joined([_p(line) for line in same])}")
+        parts.append(f"not told apart from {joined([_p(line) for line in same])}")
     if not parts:
         return f"On this data, {ours.name} reaches {HEADLINE} {value:.4f}."
     return f"On this data, {ours.name} ({HEADLINE} {value:.4f}) is {'; '.join(parts)}."
@@ -142,10 +80,6 @@ def _p(line: Line) -> str:
     return f"{line.name} ({why})"
 
 
-def _joined(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
 def probability(p: float) -> str:
     """Write a p value with as many digits as it deserves."""
     return f"{p:.4f}" if p < 0.0995 else f"{p:.2f}"
@@ -156,8 +90,9 @@ def method(standing: Standing, reference: str) -> str:
     tests = sum(line.test is not None for line in standing.lines)
     return (
         f"Differences of {HEADLINE} to {reference}, user by user. Where a row has several seeds,"
-        " each user's metric is averaged over them first, and the test is over users: it says"
-        " whether other users would show the difference, with these seeds. p by random sign flips,"
+        " each user's metric is averaged over those that both have, and the test is over users: it"
+        " says whether other users would show the difference, with these seeds. p by random sign"
+        " flips,"
         f" corrected for the {tests} tests of a table (Holm); better and worse are said below .05,"
         " where every seed agrees."
     )

@@ -239,11 +239,8 @@ class TestIds:
         data = Dataset.from_frames(ITEMS, LOG)
         ids = [30, "30", np.int64(10), "x", None, True, 1.0, 99]
         assert data.index_of(ids).tolist() == [2, 2, 0, -1, -1, -1, -1, -1]
-        assert data.user_index("5") == data.user_index(5) == 1
-        assert data.user_index("nobody") is None
         words = Dataset.from_frames(None, LOG.cast({"item_id": pl.String, "user_id": pl.String}))
         assert words.index_of([10, "10"]).tolist() == [0, 0]
-        assert words.user_index(5) == 1
 
     def test_other_column_names(self):
         log = LOG.rename({"user_id": "uid", "item_id": "sku", "timestamp": "at"})

@@ -9,8 +9,8 @@ from mgrec.data.sequences import Sequences
 from mgrec.data.worlds import make_world
 from mgrec.ids.filters import Filter
 from mgrec.model.repeat import likeliest, log_normaliser, once
+from mgrec.search.candidates import ranked
 from mgrec.search.exact import score_catalogue
-from mgrec.search.rank import rank
 from mgrec.search.repeats import learn_repeat
 from tests.planted import tiny_generator
 
@@ -60,7 +60,8 @@ def test_the_search_ranks_by_it_exactly(score, views, share):
     keep[3] = True
     wanted = wanted.masked_fill(~keep, float("-inf"))
     allow = None if share is None else Filter.of(model.trie, keep)
-    items, scores = rank(model, context, 200, 200, allow)
+    found = ranked(model, context, 200, 200, allow)
+    items, scores = found.items, found.scores
     best = wanted.sort(1, descending=True)
     n = int(keep.sum())
     torch.testing.assert_close(scores[:, :n], best.values[:, :n], atol=5e-5, rtol=1e-5)

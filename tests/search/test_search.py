@@ -13,8 +13,8 @@ from mgrec.ids.filters import Filter
 from mgrec.model.next_item import NextItem
 from mgrec.model.training import train
 from mgrec.search.beam import beam_search, best_of
+from mgrec.search.candidates import ranked
 from mgrec.search.exact import score_catalogue
-from mgrec.search.rank import rank, ranked
 from mgrec.search.ranking import plan, top
 from tests.planted import FUSIONS, tiny_generator, walks
 from tests.search import reference
@@ -124,11 +124,10 @@ def test_the_bound_holds_for_items_that_only_their_content_scores(beams):
 
 def test_nothing_allowed_gives_nothing():
     model = tiny_generator()
-    items, scores = rank(
-        model, context_of(model), 5, 10, Filter.of(model.trie, torch.zeros(200, dtype=torch.bool))
-    )
-    assert (items == -1).all()
-    assert scores.isinf().all()
+    nothing = Filter.of(model.trie, torch.zeros(200, dtype=torch.bool))
+    found = ranked(model, context_of(model), 5, 10, nothing)
+    assert (found.items == -1).all()
+    assert found.scores.isinf().all()
 
 
 @pytest.mark.parametrize("views", [(), ("id", "text", "image")])
@@ -153,11 +152,13 @@ def test_experts_and_generator_add_up_over_every_candidate():
         total = score_catalogue(model, context) + model.experts.combined(
             context.views, context.seen
         )
-    items, scores = rank(model, context, 200, 200)
+    found = ranked(model, context, 200, 200)
+    items, scores = found.items, found.scores
     best = total.sort(1, descending=True)
     torch.testing.assert_close(scores, best.values, atol=5e-5, rtol=1e-5)
     keep = torch.rand(200) < 0.1
-    items, scores = rank(model, context, 10, 20, Filter.of(model.trie, keep))
+    found = ranked(model, context, 10, 20, Filter.of(model.trie, keep))
+    items, scores = found.items, found.scores
     expected = total.masked_fill(~keep, float("-inf")).sort(1, descending=True)
     assert (items == expected.indices[:, :10]).all()
 

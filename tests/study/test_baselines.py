@@ -15,7 +15,6 @@ from mgrec.errors import RequestError
 from mgrec.measure.metrics import ranks_of
 from mgrec.measure.ranker import Ranker, best, unseen
 from mgrec.study.baselines import ItemKNN, Popularity
-from mgrec.study.results import Excluding
 
 ITEMS = 30
 RANDOM = np.random.default_rng(0)
@@ -34,7 +33,7 @@ def knn(**settings: float) -> ItemKNN:
     return ItemKNN.fit(embeddings(VECTORS), embeddings(VECTORS[:, :3], [1, 2]), **settings)
 
 
-RANKERS: dict[str, Callable[[], Excluding]] = {
+RANKERS: dict[str, Callable[[], Ranker]] = {
     "popularity": lambda: Popularity.fit(TRAIN, ITEMS),
     "linear": lambda: baselines.linear(TRAIN, ITEMS),
     "item-kNN, last item": lambda: knn(window=1),
@@ -43,13 +42,12 @@ RANKERS: dict[str, Callable[[], Excluding]] = {
 
 
 @pytest.fixture(params=RANKERS)
-def ranker(request: pytest.FixtureRequest) -> Excluding:
+def ranker(request: pytest.FixtureRequest) -> Ranker:
     return RANKERS[request.param]()
 
 
-def test_lists_hold_distinct_items_and_end_in_padding(ranker: Excluding) -> None:
-    as_protocol: Ranker = ranker
-    top = as_protocol.top(HISTORY, ITEMS + 5)
+def test_lists_hold_distinct_items_and_end_in_padding(ranker: Ranker) -> None:
+    top = ranker.top(HISTORY, ITEMS + 5)
     assert top.shape == (len(HISTORY), ITEMS + 5)
     assert top.dtype == np.int64
     for row in top:
@@ -59,7 +57,7 @@ def test_lists_hold_distinct_items_and_end_in_padding(ranker: Excluding) -> None
         assert (row[len(listed) :] == -1).all()
 
 
-def test_a_shorter_list_is_the_beginning_of_a_longer_one(ranker: Excluding) -> None:
+def test_a_shorter_list_is_the_beginning_of_a_longer_one(ranker: Ranker) -> None:
     longest = ranker.top(HISTORY, ITEMS)
     for k in (1, 5, 10):
         assert (ranker.top(HISTORY, k) == longest[:, :k]).all()
@@ -67,7 +65,7 @@ def test_a_shorter_list_is_the_beginning_of_a_longer_one(ranker: Excluding) -> N
 
 @pytest.mark.parametrize("exclude_seen", [False, True])
 def test_batch_equals_single_in_chunks_of_any_size(
-    ranker: Excluding, exclude_seen: bool, monkeypatch: pytest.MonkeyPatch
+    ranker: Ranker, exclude_seen: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = ranker.top(HISTORY, 10, exclude_seen)
     one_by_one = [ranker.top(HISTORY.select(np.array([row])), 10, exclude_seen) for row in range(6)]
@@ -76,14 +74,14 @@ def test_batch_equals_single_in_chunks_of_any_size(
     assert (ranker.top(HISTORY, 10, exclude_seen) == whole).all()
 
 
-def test_seen_items_are_left_out_and_nothing_else(ranker: Excluding) -> None:
+def test_seen_items_are_left_out_and_nothing_else(ranker: Ranker) -> None:
     everything, rest = ranker.top(HISTORY, ITEMS), ranker.top(HISTORY, ITEMS, exclude_seen=True)
     for row, seen in enumerate(HISTORY):
         kept = [item for item in everything[row] if item >= 0 and item not in seen]
         assert rest[row].tolist() == kept + [-1] * (ITEMS - len(kept))
 
 
-def test_no_rows_and_k_below_one(ranker: Excluding) -> None:
+def test_no_rows_and_k_below_one(ranker: Ranker) -> None:
     nobody = HISTORY.select(np.empty(0, np.int64))
     assert ranker.top(nobody, 7).shape == (0, 7)
     assert ranker.top(nobody, 7, exclude_seen=True).shape == (0, 7)

@@ -9,6 +9,7 @@ import pytest
 from mgrec.configs import SplitConfig
 from mgrec.data.dataset import Dataset
 from mgrec.errors import DataError
+from mgrec.study import check_page
 from mgrec.study.check import Check, check
 
 
@@ -45,7 +46,7 @@ class TestFindings:
             "same_sequences": (2, 5),
             "same_texts": (3, 6),
         }
-        text = result.to_text()
+        text = check_page.text(result)
         assert "test targets that are in the user's own history: 1 of 4 (25.0%)" in text
         assert "not found" not in text
 
@@ -56,12 +57,14 @@ class TestFindings:
         counts = {name: count for name, (count, _) in found(result).items()}
         assert counts.pop("cold_targets") == 2  # items 7 and 8: only the last two users come so far
         assert set(counts.values()) == {0}
-        assert "looked for and not found: target in history, tied last two" in result.to_text()
+        assert "looked for and not found: target in history, tied last two" in check_page.text(
+            result
+        )
 
     def test_what_cannot_be_looked_for_is_not_called_absent(self):
         result = check(dataset(ROWS, timed=False), SplitConfig(kind="none"))
         assert found(result)["tied_last_two"] == found(result)["target_in_history"] == (0, 0)
-        line = next(line for line in result.to_text().splitlines() if "could not be" in line)
+        line = next(line for line in check_page.text(result).splitlines() if "could not be" in line)
         assert "tied last two" in line
         assert "target in history" in line
 
@@ -101,7 +104,7 @@ class TestNumbers:
         assert result.counts["unknown_item_rows"] == 1
         assert (
             "left out: 1 of 16, different items: 1 (first: interactions, row 16: 77)"
-            in result.to_text()
+            in check_page.text(result)
         )
 
     def test_modalities_say_source_missing_and_shared(self):
@@ -116,14 +119,14 @@ class TestNumbers:
         assert (text.missing, text.same) == (7, 2)
         assert (sound.name, sound.sources) == ("sound", ("codes",))
         assert (sound.missing, sound.same) == (0, 0)
-        page = check(data, SplitConfig()).to_text()
+        page = check_page.text(check(data, SplitConfig()))
         assert "items that have it: 3 of 10, that lack it and are kept: 7" in page
 
     def test_events_are_in_the_page(self):
         log = pl.DataFrame({"user_id": [1] * 3, "item_id": [1] * 3, "event": ["buy", "see", "see"]})
         result = check(Dataset.from_frames(None, log), SplitConfig())
         assert result.events == {"see": 2, "buy": 1}
-        assert "see 2, buy 1" in result.to_text()
+        assert "see 2, buy 1" in check_page.text(result)
 
 
 class TestFace:
@@ -131,15 +134,15 @@ class TestFace:
     def test_every_split_gives_json_and_a_page(self, kind):
         result = check(dataset(ROWS), SplitConfig(kind=kind), forecast="3 min, 1 GB")
         assert json.loads(json.dumps(result.to_dict()))["counts"]["items"] == 10
-        assert "3 min, 1 GB" in result.to_text()
-        assert kind in result.to_text()
-        assert max(map(len, result.to_text().splitlines())) < 400
+        assert "3 min, 1 GB" in check_page.text(result)
+        assert kind in check_page.text(result)
+        assert max(map(len, check_page.text(result).splitlines())) < 400
 
     def test_a_dataset_of_nothing_but_one_click(self):
         result = check(dataset([(1, 1, 0)]), SplitConfig())
         assert result.forecast is None
-        assert "Forecast" not in result.to_text()
-        assert "users: 1, items: 10, interactions: 1" in result.to_text()
+        assert "Forecast" not in check_page.text(result)
+        assert "users: 1, items: 10, interactions: 1" in check_page.text(result)
 
     def test_a_split_that_is_not_possible_is_refused(self):
         with pytest.raises(DataError, match="timestamp"):

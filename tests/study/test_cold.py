@@ -122,6 +122,21 @@ def test_without_experts_a_share_of_the_siblings_is_all(planted, tiny, tmp_path,
         assert np.isfinite(way.shift).all()
 
 
+def test_nobody_is_asked_for_what_training_saw(tiny, tmp_path):
+    """Who is left with fewer than three items is trained on whole, the target too."""
+    data = make_world(0, items=60, users=300, topics=4, looks=2, history=(3, 5)).embedded()
+    small = ["model.layers=1", "training.epochs=1"]
+    found = cold_start(data, tiny("text", *SMALL, *small), tmp_path, share=0.4)
+    old = set(data.index_of(found.made.catalogue.items["item_id"].to_list()).tolist())
+    histories = [items.tolist() for items in data.log]
+    known = [[item for item in items if item in old] for items in histories]
+    asked = [k for k, items in zip(known, histories, strict=True) if items[-1] in old]
+    assert any(len(items) < 3 for items in asked)
+    assert len(found.before) == sum(len(items) >= 3 for items in asked)
+    cold = sum(items[-1] not in old for items in histories)
+    assert all(len(way.cold) == cold for way in found.ways)
+
+
 def test_a_split_that_holds_nothing_out_is_refused(planted, tiny, tmp_path):
     bare = tiny("text", "training.epochs=1", "split.kind=none")
     with pytest.raises(RequestError, match="holds nothing out"):

@@ -196,3 +196,12 @@ def test_the_command_prints_the_study_and_writes_it(compared, monkeypatch, capsy
     assert "## Which modality fused codes follow" in text
     assert f"Report: {compared / 'study.html'}" in text
     assert "mgrec study" in (compared / "study.md").read_text()
+
+
+def test_alignment_while_it_trains_has_no_stage_to_look_at(data, tmp_path):
+    settings = [setting for setting in PLAIN if not setting.startswith("alignment.")]
+    settings.append("alignment.epochs=0")
+    compare(data, tmp_path, ("late++-auxiliary",), seeds=1, settings=settings, baselines=())
+    found = diagnose(tmp_path, users=20)
+    assert found.aligned == {}
+    assert "no stage before that" in found.absent["alignment"]["late++-auxiliary"]

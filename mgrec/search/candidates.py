@@ -1,4 +1,4 @@
-"""Ranking: the best allowed items of a history, by all that the model has to say of them."""
+"""Candidates: the beam's, the experts' and the history's, ranked by all that is said of them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,6 @@ from mgrec.model.generator import Generator
 from mgrec.search.beam import Found, search
 from mgrec.search.exact import score_items
 from mgrec.search.repeats import Repeats
-
-
-def rank(
-    model: Generator, context: Context, k: int, beams: int, allow: Filter | None = None
-) -> tuple[Tensor, Tensor]:
-    """Return items and scores of `ranked`."""
-    found = ranked(model, context, k, beams, allow)
-    return found.items, found.scores
 
 
 @torch.inference_mode()

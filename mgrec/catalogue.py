@@ -246,10 +246,12 @@ def _source(data: Dataset, modality: str, recipe: Recipe) -> str:
         return wanted
     if modality not in data.modalities:
         known = list(data.modalities)
+        needs = f"recipe '{recipe.name}': it needs {', '.join(recipe.ids.modalities)}"
+        if not known:
+            raise RecipeError(f"{needs}, and the data has no text, picture, embedding or code")
         raise RecipeError(
-            f"recipe '{recipe.name}': it needs {', '.join(recipe.ids.modalities)}, and the data"
-            f" has only {', '.join(known) or 'no content at all'}.{nearest(modality, known)}"
-            f" Try a unimodal recipe, such as --recipe {known[0] if known else 'text'}."
+            f"{needs}, and the data has only {', '.join(known)}.{nearest(modality, known)}"
+            f" Try a unimodal recipe, such as --recipe {known[0]}."
         )
     return data.source_of(modality, wanted)
 

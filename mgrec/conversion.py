@@ -143,6 +143,9 @@ def _check_place(out: Path) -> None:
     """Raise if the folder holds a log or a catalogue that is not ours to replace."""
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: found a file, expected a folder, or nothing yet")
+    for file in ("manifest.json", "grid.json"):  # of an artifact, of a comparison
+        if (out / file).exists():
+            raise DataError(f"{out}: found {file} of another command, expected a folder of its own")
     names = {"items": tables.KINDS, "interactions": tables.KINDS, "sequences": ("txt",)}
     for name, kinds in names.items():
         for file in (f"{name}.{kind}{gz}" for kind in kinds for gz in ("", ".gz")):

@@ -16,6 +16,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from mgrec.interrupts import raise_if_interrupted
+
 console = Console(stderr=True, highlight=False)
 
 
@@ -58,6 +60,7 @@ class Bar:
         self.done = 0
 
     def advance(self, n: int = 1) -> None:
+        raise_if_interrupted()
         self.done += n
         self._progress.advance(self._task, n)
         # Short work stays silent: a bar that flashes by tells nobody anything.

@@ -123,7 +123,8 @@ class Recipe(Config):
                 raise RecipeError(f"{where}: unknown field '{field}'.{hint}") from None
             found = "" if isinstance(first["input"], dict) else f", found {first['input']!r}"
             place = f"{where}: {field}" if field else where
-            raise RecipeError(f"{place}: {first['msg']}{found}") from None
+            said = first["msg"].removeprefix("Value error, ")
+            raise RecipeError(f"{place}: {said}{found}") from None
 
     def override(self, settings: Iterable[str]) -> Recipe:
         """Return a copy with ``key=value`` settings; keys dotted or a unique last part.

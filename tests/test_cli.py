@@ -143,6 +143,35 @@ def test_recommend_for_a_user_a_history_and_everybody(run, artifact, trained, da
     assert pl.read_parquet(tmp_path / "all.parquet")["user_id"].n_unique() == 120
 
 
+def test_ids_with_blanks_stand_in_quotes_and_unknown_ones_are_named(run, artifact, trained):
+    first, second = trained.catalogue.item_ids[:2]
+    history = f'"{first}", {second}'
+    plain = run("recommend", artifact, "--history", f"{first} {second}", "--json")
+    assert run("recommend", artifact, "--history", history, "--json") == plain
+    asked = ("--history", first, "--exclude", f'{second} "no, such"', "--json")
+    code, text, err = run("recommend", artifact, *asked)
+    assert code == 0
+    assert err == "warning: --exclude: not in the catalogue: no, such\n"
+    assert second not in {item["item_id"] for item in json.loads(text)["items"]}
+
+
+def test_no_command_writes_into_what_is_anothers(run, shop, artifact, tmp_path):
+    before = {file: file.read_bytes() for file in artifact.rglob("*") if file.is_file()}
+    (tmp_path / "reviews").write_text("{}")
+    amazon = ("--reviews", tmp_path / "reviews", "--meta", tmp_path / "reviews")
+    for command in (
+        ("compare", shop, "--recipes", "text", "--out", artifact),
+        ("cold", shop, "--out", artifact),
+        ("convert", "amazon2014", *amazon, "--out", artifact),
+        ("compare", shop, "--recipes", "text", "--out", shop),
+    ):
+        code, _, err = run(*command)
+        assert code == 2
+        assert "error: " in err
+        assert "expected a" in err
+    assert before == {file: file.read_bytes() for file in artifact.rglob("*") if file.is_file()}
+
+
 def test_recommend_under_conditions(run, artifact, trained, data):
     user = data.users[5]
     asked = ("--user", user, "--where", "price < 20", "--max-per", "season=1", "-k", 9)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY = ("sentence_transformers", "transformers", "PIL", "ray", "fastapi", "matplotlib", "jinja2")
 # Each room may import those before it; the files of the package's top level stand where named.
 ORDER = (
-    ("errors", "progress", "folders", "configs", "recipe", "cores", "freed"),
+    ("errors", "interrupts", "progress", "folders", "configs", "recipe", "cores", "freed"),
     ("data",),
     ("content", "conditions"),
     ("conversion",),

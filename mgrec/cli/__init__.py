@@ -11,6 +11,7 @@ from mgrec.cli.keeping import add_items, remove_items, rollback, serve
 from mgrec.cli.making import amazon2014, check, demo, fit
 from mgrec.cli.measuring import cold, compare, evaluate, study
 from mgrec.errors import MgrecError
+from mgrec.interrupts import keep_interrupts
 from mgrec.progress import say
 
 # In the order of the help.
@@ -45,6 +46,7 @@ def application() -> typer.Typer:
 
 def main() -> None:
     """Run the command line; whatever mgrec refuses is one line and exit status 2."""
+    keep_interrupts()
     try:
         application()()
     except MgrecError as error:
@@ -55,5 +57,5 @@ def main() -> None:
         sys.exit(2)
     except SystemExit as stop:
         if stop.code == 130:  # typer's word for Ctrl-C
-            say("interrupted; fit and convert go on where they were when they are called again")
+            say("interrupted; fit, compare, cold and convert go on when they are called again")
         raise

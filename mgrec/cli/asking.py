@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from mgrec.cli.options import History, Json, Run, Seen, User, Where, ids, limits, printed
+from mgrec.cli.options import (
+    History,
+    Json,
+    Run,
+    Seen,
+    User,
+    Where,
+    ids,
+    limits,
+    printed,
+    say_unknown,
+)
 from mgrec.errors import RequestError
 
 
@@ -46,6 +57,10 @@ def recommend(
             {"users": users, "file": str(out)} if as_json else f"{users:,} users: {out}", as_json
         )
         return
+    if out is not None:
+        raise RequestError("recommend: --out is for --all-users, expected both or neither")
+    for option, named in (("--only", only), ("--exclude", exclude)):
+        say_unknown(recommender, option, ids(named or ""))
     found = recommender.recommend(
         history=None if history is None else ids(history),
         user=user,

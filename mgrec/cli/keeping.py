@@ -42,7 +42,13 @@ def remove_items(
 
     if bool(ids) == (file is not None):
         raise RequestError("remove-items: expected either item ids or --file, and not both")
-    lines = file.read_text(encoding="utf-8").splitlines() if file else ids or []
+    lines = ids or []
+    if file is not None:
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            found = f"found byte {file.read_bytes()[error.start]:#04x}"
+            raise RequestError(f"{file}: {found}, expected item ids in UTF-8, one a line") from None
     wanted = [line.strip() for line in lines if line.strip()]
     changed(Live.open(run).remove_items(wanted), as_json)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -42,7 +43,8 @@ Where = Annotated[
     typer.Option(help="Only items whose attributes hold: 'price < 20 and \"toys\" in category'."),
 ]
 History = Annotated[
-    str | None, typer.Option(help="Item ids, oldest first, separated by blanks or commas.")
+    str | None,
+    typer.Option(help='Item ids, oldest first, by blanks or commas; or "in, quotes".'),
 ]
 User = Annotated[str | None, typer.Option(help="A user of the log.")]
 
@@ -73,7 +75,23 @@ def words(text: str) -> list[str]:
 
 
 def ids(text: str) -> list[int | str]:
-    return list(text.replace(",", " ").split())
+    """Return item ids parted by blanks or commas; one that has such itself stands in quotes."""
+    lexer = shlex.shlex(text, posix=True)
+    lexer.whitespace += ","
+    lexer.whitespace_split, lexer.quotes, lexer.escape, lexer.commenters = True, '"', "", ""
+    try:
+        return list(lexer)
+    except ValueError:
+        raise RequestError(f"item ids {text}: found a quote that does not end") from None
+
+
+def say_unknown(recommender: Any, option: str, ids: list[int | str]) -> None:
+    """Say which of the named items are none: they allow and exclude nothing."""
+    known = recommender.catalogue.index_of(ids) >= 0
+    missing = [str(item) for item, there in zip(ids, known, strict=True) if not there]
+    if missing:
+        more = f" and {len(missing) - 3:,} more" if len(missing) > 3 else ""
+        say(f"warning: {option}: not in the catalogue: {', '.join(missing[:3])}{more}")
 
 
 def limits(settings: list[str]) -> dict[str, int]:

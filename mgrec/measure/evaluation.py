@@ -56,7 +56,10 @@ class Evaluation:
             self.targets, other.targets
         )
         if not same:
-            raise RequestError("evaluations: expected the same users and targets in both")
+            raise RequestError(
+                "evaluations: found other test users or targets in one than in the other, expected"
+                " the same in both: the same data and split"
+            )
         rows = np.ones(len(self.ranks), bool) if part is None else self.slices[part]
         return paired(metric(self.ranks[rows], name), metric(other.ranks[rows], name))
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mgrec.configs import TrainingConfig
+from mgrec.interrupts import raise_if_interrupted
 from mgrec.model.checkpoint import Checkpoint, flatten, unflatten
 from mgrec.model.device import where
 from mgrec.progress import Bar, bar, say
@@ -193,6 +194,7 @@ class _Loop:
         batches = self.task.batches(at.epoch)
         self.module.train()
         while at.batch < len(batches):
+            raise_if_interrupted()
             done = max((at.epoch + at.batch / len(batches)) / self.planned, self._spent(begun))
             at.loss += self.step(batches[at.batch], done)
             at.batch += 1

@@ -25,6 +25,7 @@ from mgrec.search.exact import score_items
 from mgrec.search.ranking import batches
 from mgrec.search.repeats import moved_by_repeat
 from mgrec.study.baselines import ItemKNN
+from mgrec.study.place import COLD, own_folder
 from mgrec.study.resumed import fitted
 
 RATIOS = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -122,7 +123,8 @@ def cold_start(
         If nothing is held out to test on, or no test case has a new item as its target.
     """
     rows = drawn(data, share, seed)
-    made = fitted(out / "run", without(data, rows), recipe)
+    with own_folder(out, COLD):
+        made = fitted(out / "run", without(data, rows), recipe)
     grown = made.add_items(
         data.items[rows], embeddings=_ready(data, rows, made.catalogue), folder=data.root
     ).catalogue
@@ -218,7 +220,10 @@ def _renumbered(cases: Cases, index: NDArray[np.int64]) -> Cases:
 def _asked(cases: Cases, old: int, seed: int) -> Asked:
     """Part the test cases by whether the target is new."""
     if not len(cases):
-        raise RequestError("cold: the split holds nothing out, expected another than 'none'")
+        raise RequestError(
+            "cold: found no test case that training did not see, expected a split that holds some"
+            " out, and users with three interactions or more"
+        )
     new = cases.targets >= old
     if not new.any():
         raise RequestError("cold: no test case has a new item as target, expected a larger share")

@@ -25,6 +25,7 @@ from mgrec.study.ledger import Ledger
 from mgrec.study.members import Member
 from mgrec.study.outcomes import Outcome
 from mgrec.study.parts import Section
+from mgrec.study.place import COMPARISON, own_folder
 from mgrec.study.published import check_dataset
 from mgrec.study.publishing import publish
 from mgrec.study.runs import (
@@ -89,21 +90,12 @@ def compare(
     for entry in asked:  # what is not here is not what does not apply
         device_of(entry.recipe.training.device)
     grid = Ledger(data.fingerprint, settings, asked, tuple(baselines))
-    before = ledgers.read(out)
-    grid = grid if before is None else before.joined(grid, out)
-    study = _study(data, out, grid, against, exclude_seen, dataset)
-    grid.save(out)
-    more = tuple(more)
-    with bar("compare", len(study.runs), "runs") as shown:
-        for number, run in enumerate(study.runs, 1):
-            shown.note(str(run))
-            if study.collect(run):
-                say(f"{run}: done ({number} of {len(study.runs)})")
-                publish(study.comparison(), out, more)
-            shown.advance()
-    found = study.comparison()
-    publish(found, out, more)
-    return found
+    with own_folder(out, COMPARISON):
+        before = ledgers.read(out)
+        grid = grid if before is None else before.joined(grid, out)
+        study = _study(data, out, grid, against, exclude_seen, dataset)
+        grid.save(out)
+        return study.run(out, tuple(more))
 
 
 @dataclass
@@ -120,6 +112,19 @@ class _Study:
     dataset: str | None
     common: Recipe  # the overrides alone: the baselines' budget, encoders, length of history
     outcomes: dict[str, dict[int | None, Outcome]] = field(default_factory=dict)
+
+    def run(self, out: Path, more: Sequence[Section]) -> Comparison:
+        """Do what is not done yet, and write the report after every run."""
+        with bar("compare", len(self.runs), "runs") as shown:
+            for number, run in enumerate(self.runs, 1):
+                shown.note(str(run))
+                if self.collect(run):
+                    say(f"{run}: done ({number} of {len(self.runs)})")
+                    publish(self.comparison(), out, more)
+                shown.advance()
+        found = self.comparison()
+        publish(found, out, more)
+        return found
 
     def collect(self, run: Run) -> bool:
         """Take a run's outcome, from its folder or by doing it; True if there was work to do."""

@@ -6,8 +6,10 @@ import time
 
 import torch
 
+from mgrec.catalogue import sources
 from mgrec.configs import is_table
 from mgrec.data.dataset import Dataset
+from mgrec.errors import DataError, RecipeError
 from mgrec.ids.semantic_ids import BASE
 from mgrec.model.training import precision
 from mgrec.recipe import Recipe
@@ -23,7 +25,14 @@ ENCODED = {"text": 45.0, "image": 35.0}  # items a second and two cores, package
 
 
 def forecast(data: Dataset, recipe: Recipe) -> str:
-    """Return one line on the time and memory of a fit; good to about a factor of two."""
+    """Return one line on the time and memory of a fit; good to about a factor of two.
+
+    Of a recipe that cannot be fitted on the data, it says why not.
+    """
+    try:
+        sources(data, recipe)
+    except (RecipeError, DataError) as error:
+        return f"none: {error}"
     rate = _speed(recipe)
     targets = int((data.log.lengths - 3).clip(min=0).sum())
     model = recipe.model

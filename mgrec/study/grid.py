@@ -111,10 +111,14 @@ def inapplicable(entry: Entry, data: Dataset) -> str | None:
         found = sources(data, entry.recipe)
     except (RecipeError, DataError) as error:
         return str(error)
-    if entry.point is not None and set(found.values()) == {"codes"}:
-        stage, _, field = entry.point.key.rpartition(".")
-        if stage == "quantiser" or (not stage and field in QuantiserConfig.model_fields):
-            return f"{entry.point.key}: there are ready-made codes only, which nothing quantises"
+    if entry.point is None:
+        return None
+    stage, _, field = entry.point.key.rpartition(".")
+    if stage == "alignment" and entry.recipe.ids.fusion != "late++":
+        return f"{entry.point.key}: only late++ aligns, so that it would change nothing"
+    quantises = stage == "quantiser" or (not stage and field in QuantiserConfig.model_fields)
+    if quantises and set(found.values()) == {"codes"}:
+        return f"{entry.point.key}: there are ready-made codes only, which nothing quantises"
     return None
 
 
@@ -124,7 +128,8 @@ def reference(rows: Sequence[Entry], wanted: str | None) -> str:
     Parameters
     ----------
     rows : those that apply
-    wanted : a row's name; None is `REFERENCE`, else the first row that fuses so, else the last
+    wanted : a row's name; None is `REFERENCE`, else the first row that fuses so, else the last that
+        was asked for by itself
 
     Raises
     ------
@@ -137,7 +142,8 @@ def reference(rows: Sequence[Entry], wanted: str | None) -> str:
     if wanted is not None or not rows:
         return wanted or ""
     fused = [row.name for row in rows if row.recipe.ids.fusion == REFERENCE]
-    return REFERENCE if REFERENCE in names else [*fused, names[-1]][0]
+    alone = [row.name for row in rows if row.headline]
+    return REFERENCE if REFERENCE in names else [*fused, *alone[-1:], names[-1]][0]
 
 
 def merged(before: Sequence[Entry], now: Sequence[Entry]) -> tuple[Entry, ...]:

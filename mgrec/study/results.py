@@ -48,7 +48,7 @@ def fit_baselines(made: Recommender, parts: Split, *, trained: bool) -> dict[str
     found: dict[str, Ranker] = {"popularity": Popularity.fit(parts.train, n)}
     groups: dict[str, tuple[str, ...]] = {name: (name,) for name in vectors}
     if len(vectors) > 1:
-        groups["all"] = tuple(vectors)
+        groups["both" if len(vectors) == 2 else "all"] = tuple(vectors)
     for name, modalities in groups.items():
         # A control's vectors are those of other items.
         mixed = set(made.recipe.content.shuffle).intersection(modalities)

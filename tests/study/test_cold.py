@@ -139,5 +139,5 @@ def test_nobody_is_asked_for_what_training_saw(tiny, tmp_path):
 
 def test_a_split_that_holds_nothing_out_is_refused(planted, tiny, tmp_path):
     bare = tiny("text", "training.epochs=1", "split.kind=none")
-    with pytest.raises(RequestError, match="holds nothing out"):
+    with pytest.raises(RequestError, match="no test case that training did not see"):
         cold_start(planted, bare, tmp_path, share=0.1)

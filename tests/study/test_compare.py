@@ -26,6 +26,7 @@ from mgrec.study.markdown import markdown
 from mgrec.study.members import Member
 from mgrec.study.outcomes import Cost, Outcome, check_same
 from mgrec.study.parts import Section
+from mgrec.study.place import COLD, COMPARISON, own_folder
 from mgrec.study.publishing import document
 from mgrec.study.report import render
 from mgrec.study.tuning import TRIALS, Tuning
@@ -223,6 +224,20 @@ def test_rows_are_told_apart_where_every_seed_agrees(other, verdict):
     assert test.verdict == verdict
     said = wording.verdict(Comparison("ours", (found,), {}))
     assert ("other (the seeds disagree)" in said) == (not test.steady)
+
+
+def test_one_process_at_a_time_works_in_a_folder(data, tmp_path):
+    with own_folder(tmp_path, COMPARISON), pytest.raises(RequestError, match="another process"):
+        put(data, tmp_path, ("text",))
+    put(data, tmp_path, ("text",))
+    with pytest.raises(RequestError, match="found a comparison"), own_folder(tmp_path, COLD):
+        pass
+
+
+def test_a_sweep_of_what_a_recipe_does_not_have_does_not_apply(data, tmp_path):
+    found = put(data, tmp_path, ("late",), sweeps=["late: alignment.epochs=0,5"])
+    assert found.reference == "late"
+    assert "only late++ aligns" in found.absent["late, alignment.epochs=5"]
 
 
 def test_seeds_that_only_one_row_has_do_not_decide():

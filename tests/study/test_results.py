@@ -11,5 +11,5 @@ def test_neighbours_by_shuffled_pictures_say_so(data, tiny):
         "popularity",
         "item-kNN on text",
         "item-kNN on image, image shuffled",
-        "item-kNN on all, image shuffled",
+        "item-kNN on both, image shuffled",
     ]

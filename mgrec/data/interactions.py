@@ -15,6 +15,7 @@ from mgrec.data.tables import Table, short
 from mgrec.errors import DataError
 
 FEWEST = 3  # interactions that a user needs to be tested on
+_OLD = 631_152_000  # 1990-01-01
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ def read(table: Table, known: pl.Series | None, notes: Notebook) -> Log:
     notes.counts["rows_read"] = len(table)
     when = "in the file's order" if moments is None else f"ordered by {moments[2]}"
     notes.say(f"{table.name}: {len(table):,} rows, {cols.kind(user)} as user ids, {when}")
+    if moments is not None:
+        _about_moments(table, moments[1], moments[2], notes)
     kept = _weighty(table, notes)
     if known is None:
         known = item.filter(pl.Series(kept)).unique(maintain_order=True)
@@ -73,6 +76,19 @@ def read(table: Table, known: pl.Series | None, notes: Notebook) -> Log:
     _about_users(lengths, notes)
     times = None if moments is None else moments[1][kept][order]
     return Log(known, users.alias("user_id"), sequences, times)
+
+
+def _about_moments(table: Table, seconds: NDArray[np.int64], unit: str, notes: Notebook) -> None:
+    """Warn of moments long before the others: they are of another unit, or no moments."""
+    early = seconds < _OLD
+    n = 0 if early.all() else int(early.sum())
+    first = table.place(int(early.argmax()), "timestamp") if n else ""
+    notes.warn(
+        "early_rows",
+        n,
+        f"rows with a moment before 1990, taken for {unit} as all are: {n:,} of {len(table):,}"
+        f" (first: {first}): is another unit among them?",
+    )
 
 
 def _weighty(table: Table, notes: Notebook) -> NDArray[np.bool_]:

@@ -212,6 +212,15 @@ class TestOrder:
         assert logged(data) == {1: [6, 7, 5]}
         assert data.times.tolist() == [1_700_000_000] * 3
 
+    def test_seconds_among_milliseconds_are_warned_of(self):
+        mixed = [1_700_000_000, 1_700_000_001, 1_700_000_002_000]
+        log = pl.DataFrame({"user_id": [1] * 3, "item_id": [5, 6, 7], "timestamp": mixed})
+        (warning,) = (w for w in Dataset.from_frames(None, log).notes.warnings if "1990" in w)
+        assert "Unix milliseconds as all are: 2 of 3" in warning
+        for whole in (mixed[:2] * 2, [1, 2, 3]):  # one unit, or only an order
+            log = pl.DataFrame({"user_id": [1] * len(whole), "item_id": 5, "timestamp": whole})
+            assert "1990" not in "".join(Dataset.from_frames(None, log).notes.warnings)
+
 
 class TestIds:
     def test_csv_ids_that_only_look_like_numbers_stay_as_written(self, tmp_path):

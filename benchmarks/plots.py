@@ -60,7 +60,7 @@ def draw(found: Curves, out: Path) -> None:
             place.grid(True, which="major", color="#ddd")
             place.spines[["top", "right"]].set_visible(False)
         _whole_decades(axes[0, column])
-        axes[1, column].set_ylim(bottom=0)
+        axes[1, column].set_ylim(0, 1.08 * axes[1, column].dataLim.y1)  # no marker is cut
         axes[0, column].set_title(title, fontsize=11)
     axes[0, 0].legend(frameon=False, fontsize=9)
     fig.savefig(out, dpi=110)

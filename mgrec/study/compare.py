@@ -203,9 +203,9 @@ class _Study:
         return made_with(entry.recipe, _content([entry], self.ground.data))
 
     def _card(self) -> dict[str, str]:
-        entries = self.grid.entries
+        entries = [entry for entry in self.grid.entries if entry.name not in self.absent]
         found = card(
-            recipes=", ".join(entry.name for entry in entries),
+            recipes="; ".join(entry.name for entry in entries),
             seeds="; ".join(_seeds(entry) for entry in entries),
             fingerprint=self.ground.data.fingerprint,
             protocol=self.ground.protocol(False),

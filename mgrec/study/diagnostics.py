@@ -100,14 +100,8 @@ def diagnose(
     base = runs[0].load()
     catalogue, counts = base.catalogue, base.counts
     _check(catalogue, item, attribute)  # before what takes minutes
-    cases = len(base.split().test.sample(users, seed))
     rows = _by_row(runs)
-    looks: dict[str, Look] = {}
-    with bar("study", len(rows), "models") as shown:
-        for name, (first, *_) in rows.items():
-            shown.note(name)
-            looks[name] = look(first, users, seed)
-            shown.advance()
+    looks = _looks(rows, users, seed)
     dominances, kin, lacking = dominances_of(rows, looks)
     overlaps, closer = overlaps_of(rows)
     blocks = _blocks(looks.values())
@@ -117,15 +111,8 @@ def diagnose(
     )
     maps = _maps(blocks, catalogue.items, counts, told, attribute)
     found = {name: seen.correspondence for name, seen in looks.items()}
-    learned: dict[str, Aligned | str | None] = {name: seen.aligned for name, seen in looks.items()}
-    if not any(learned.values()):
-        learned = {"late++": "no recipe that aligns is among the models"}
-    absent = {
-        "dominance": lacking,
-        "correspondence": {name: why for name, why in found.items() if isinstance(why, str)},
-        "alignment": {name: why for name, why in learned.items() if isinstance(why, str)},
-        "map": {n: "ready-made codes, without vectors" for n in blocks if n not in maps},
-    }
+    learned = {name: seen.aligned for name, seen in looks.items()}
+    bare = {name: "ready-made codes, without vectors" for name in blocks if name not in maps}
     return Diagnosis(
         dominances=dominances,
         kin=kin,
@@ -138,16 +125,43 @@ def diagnose(
         maps=tuple(maps.values()),
         items=catalogue.items,
         root=catalogue.root,
-        users=cases,
+        users=len(base.split().test.sample(users, seed)),
         facts={
             "models": len(rows),
             "items": catalogue.n_items,
             **{f"items with {name}": int(codes.present.sum()) for name, codes in own.items()},
             "test cases": len(runs[0].tested()),
         },
-        absent={name: why for name, why in absent.items() if why},
+        absent=_absent({"dominance": lacking, "map": bare}, looks),
         card=_card(runs, base, users, seed),
     )
+
+
+def _looks(rows: Mapping[str, Sequence[Finished]], users: int, seed: int) -> dict[str, Look]:
+    """Look at the first seed of every row."""
+    looks = {}
+    with bar("study", len(rows), "models") as shown:
+        for name, (first, *_) in rows.items():
+            shown.note(name)
+            looks[name] = look(first, users, seed)
+            shown.advance()
+    return looks
+
+
+def _absent(
+    known: Mapping[str, Mapping[str, str]], looks: Mapping[str, Look]
+) -> dict[str, Mapping[str, str]]:
+    """Return why an analysis could not be made, by analysis and row, what a look says added."""
+    loose = {name: seen.correspondence for name, seen in looks.items()}
+    aligned = {name: seen.aligned for name, seen in looks.items()}
+    reasons = {
+        **known,
+        "correspondence": {name: why for name, why in loose.items() if isinstance(why, str)},
+        "alignment": {name: why for name, why in aligned.items() if isinstance(why, str)},
+    }
+    if not any(aligned.values()):
+        reasons["alignment"] = {"late++": "no recipe that aligns is among the models"}
+    return {analysis: why for analysis, why in reasons.items() if why}
 
 
 def _check(catalogue: Catalogue, item: str | None, attribute: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,6 +151,15 @@ class ItemKNN:
         scores[:, ~known] = -np.inf
         scores[~weight.any(axis=1)] = -np.inf
         return scores
+
+
+def looked_at(modalities: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return what item-kNN compares, by name: each modality, and all of them side by side."""
+    names = tuple(modalities)
+    found: dict[str, tuple[str, ...]] = {name: (name,) for name in names}
+    if len(names) > 1:
+        found["both" if len(names) == 2 else "all"] = names
+    return found
 
 
 def linear(train: Sequences, n_items: int) -> Neighbours:

@@ -24,7 +24,7 @@ from mgrec.recommender import Recommender
 from mgrec.search.exact import score_items
 from mgrec.search.ranking import batches
 from mgrec.search.repeats import moved_by_repeat
-from mgrec.study.baselines import ItemKNN
+from mgrec.study.baselines import ItemKNN, looked_at
 from mgrec.study.place import COLD, own_folder
 from mgrec.study.resumed import fitted
 
@@ -176,12 +176,13 @@ def _tried(made: Recommender, grown: Catalogue, cases: Cases) -> dict[float, flo
 
 def _neighbours(grown: Catalogue, cases: Cases) -> dict[str, NDArray[np.int64]]:
     """Return item-kNN's ranks of the targets, by what it looks at."""
-    groups = {name: [vectors] for name, vectors in grown.vectors.items()}
-    if len(groups) > 1:
-        groups["all"] = list(grown.vectors.values())
+    fitted = {
+        name: ItemKNN.fit(*(grown.vectors[modality] for modality in several))
+        for name, several in looked_at(grown.vectors).items()
+    }
     return {
-        name: ranks_of(ItemKNN.fit(*several).top(cases.history, LISTED), cases.targets)
-        for name, several in groups.items()
+        name: ranks_of(ranker.top(cases.history, LISTED), cases.targets)
+        for name, ranker in fitted.items()
     }
 
 

@@ -11,7 +11,7 @@ from mgrec.measure.intervals import Paired
 from mgrec.measure.ranker import Ranker
 from mgrec.model.sasrec import fit_sasrec
 from mgrec.recommender import Recommender
-from mgrec.study.baselines import ItemKNN, Popularity, linear
+from mgrec.study.baselines import ItemKNN, Popularity, linear, looked_at
 from mgrec.study.contributions import contributions
 from mgrec.study.ground import stated
 from mgrec.study.parts import Kind, Row
@@ -46,10 +46,7 @@ def fit_baselines(made: Recommender, parts: Split, *, trained: bool) -> dict[str
     """
     n, vectors = made.catalogue.n_items, made.catalogue.vectors
     found: dict[str, Ranker] = {"popularity": Popularity.fit(parts.train, n)}
-    groups: dict[str, tuple[str, ...]] = {name: (name,) for name in vectors}
-    if len(vectors) > 1:
-        groups["both" if len(vectors) == 2 else "all"] = tuple(vectors)
-    for name, modalities in groups.items():
+    for name, modalities in looked_at(vectors).items():
         # A control's vectors are those of other items.
         mixed = set(made.recipe.content.shuffle).intersection(modalities)
         label = f"{name}, {' and '.join(sorted(mixed))} shuffled" if mixed else name

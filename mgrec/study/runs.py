@@ -16,7 +16,7 @@ from mgrec.measure.evaluation import Evaluation
 from mgrec.measure.metrics import ranks_of
 from mgrec.measure.ranker import Ranker
 from mgrec.recipe import Recipe
-from mgrec.study.baselines import ItemKNN, Popularity, linear
+from mgrec.study.baselines import ItemKNN, Popularity, linear, looked_at
 from mgrec.study.card import versions
 from mgrec.study.grid import Entry, slug
 from mgrec.study.ground import Ground
@@ -167,13 +167,10 @@ def simple_runs(
         lacking = {m: _lacks(ground, m) for m in ("text", "image", *ground.data.modalities)}
         usable = [m for m, why in lacking.items() if why is None]
         absent = {f"item-kNN on {m}": why for m, why in lacking.items() if why is not None}
-        groups: dict[str, tuple[str, ...]] = {m: (m,) for m in usable}
-        if len(usable) > 1:
-            groups["both" if len(usable) == 2 else "all"] = tuple(usable)
-        else:
+        if len(usable) < 2:
             absent["item-kNN on both"] = "it needs embeddings of at least two modalities"
         content = recipe.content.model_dump(mode="json")
-        for name, modalities in groups.items():
+        for name, modalities in looked_at(usable).items():
             identity = {
                 "baseline": "item-kNN",
                 "modalities": list(modalities),

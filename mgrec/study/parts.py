@@ -131,7 +131,12 @@ class Sheet:
     def prose(self) -> tuple[bool, ...]:
         """Whether each column holds sentences, which begin at the left and may take lines."""
         columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.head)
-        return tuple(any(len(cell) > 40 for cell in column) for column in columns)
+        return tuple(any(map(_sentence, column)) for column in columns)
+
+
+def _sentence(cell: str) -> bool:
+    """Whether a cell holds words, and not figures, however many."""
+    return len(cell) > 30 and cell[0].isalpha()
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ def test_global_time_is_measured_too(data, tiny, tmp_path):
 
 def test_a_recipe_that_does_not_fit_the_data_is_refused_in_one_line(world, data, tiny):
     bare = Dataset.from_frames(world.items.drop("title", "text", "image"), world.interactions)
-    with pytest.raises(RecipeError, match="has only no content at all"):
+    with pytest.raises(RecipeError, match="has no text, picture, embedding or code"):
         Recommender.fit(bare, tiny("text"))
     codes = {
         name: Codes(np.zeros((90, 2), np.int32), np.ones(90, bool), (256, 256))

@@ -51,4 +51,4 @@ def own_folder(out: Path, kind: str) -> Iterator[None]:
         try:
             yield
         finally:
-            (out / _LOCK).unlink()
+            (out / _LOCK).unlink(missing_ok=True)

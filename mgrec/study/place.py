@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mgrec.errors import RequestError
@@ -42,6 +42,7 @@ def own_folder(out: Path, kind: str) -> Iterator[None]:
             raise RequestError(
                 f"{out}: found {what}, expected a new folder, or {kind} to go on with"
             )
+    new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     with (out / _LOCK).open("ab") as handle:
         try:
@@ -52,3 +53,6 @@ def own_folder(out: Path, kind: str) -> Iterator[None]:
             yield
         finally:
             (out / _LOCK).unlink(missing_ok=True)
+            if new:
+                with suppress(OSError):  # it stays if there is anything in it
+                    out.rmdir()

@@ -234,6 +234,12 @@ def test_one_process_at_a_time_works_in_a_folder(data, tmp_path):
         pass
 
 
+def test_a_comparison_that_is_refused_leaves_no_folder(data, tmp_path):
+    with pytest.raises(RequestError, match="no such row"):
+        put(data, tmp_path / "new", ("text",), against="else")
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_sweep_of_what_a_recipe_does_not_have_does_not_apply(data, tmp_path):
     found = put(data, tmp_path, ("late",), sweeps=["late: alignment.epochs=0,5"])
     assert found.reference == "late"

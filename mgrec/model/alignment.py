@@ -15,7 +15,7 @@ from mgrec.ids.semantic_ids import PAD
 from mgrec.model.decoder import Context
 from mgrec.model.device import where
 from mgrec.model.generator import Generator
-from mgrec.model.transformer import exact_product
+from mgrec.model.products import exact_product
 
 
 class Alignment(nn.Module):

@@ -20,8 +20,8 @@ from mgrec.ids.trie import Trie
 from mgrec.model.decoder import Context, TokenDecoder
 from mgrec.model.experts import Experts
 from mgrec.model.histories import ItemHistory, TokenHistory, latest
+from mgrec.model.products import exact_product
 from mgrec.model.shares import Shares, shares_of
-from mgrec.model.transformer import exact_product
 
 
 class Generator(nn.Module):

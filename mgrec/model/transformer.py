@@ -9,12 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mgrec.model.dropout import Dropout
-
-
-def exact_product(a: Tensor, b: Tensor) -> Tensor:
-    """Return a @ b.T in float32, whatever the surrounding precision: logits need their digits."""
-    with torch.autocast(a.device.type, enabled=False):
-        return a.float() @ b.float().T
+from mgrec.model.products import Projection
 
 
 class Attention(nn.Module):
@@ -28,9 +23,9 @@ class Attention(nn.Module):
         self.heads, self.head_dim, self.dropout = heads, head_dim, dropout
         self.scale = head_dim**-0.5 if scaled else 1.0
         inner = heads * head_dim
-        self.query = nn.Linear(dim, inner, bias=False)
-        self.key_value = nn.Linear(dim, 2 * inner, bias=False)
-        self.out = nn.Linear(inner, dim, bias=False)
+        self.query = Projection(dim, inner)
+        self.key_value = Projection(dim, 2 * inner)
+        self.out = Projection(inner, dim)
         with torch.no_grad():  # an unscaled query starts as small as scaling would make it
             self.query.weight.normal_(std=(dim * (1 if scaled else head_dim)) ** -0.5)
             self.key_value.weight.normal_(std=dim**-0.5)
@@ -114,8 +109,8 @@ class Block(nn.Module):
             self.cross_norm = nn.RMSNorm(dim, eps=1e-6)
             self.cross = Attention(dim, heads, head_dim, of_weights, scaled=not t5)
         self.feed_norm = nn.RMSNorm(dim, eps=1e-6)
-        self.widen = nn.Linear(dim, hidden, bias=False)
-        self.narrow = nn.Linear(hidden, dim, bias=False)
+        self.widen = Projection(dim, hidden)
+        self.narrow = Projection(hidden, dim)
         self.activation = F.relu_ if t5 else F.gelu
         with torch.no_grad():
             self.widen.weight.normal_(std=dim**-0.5)

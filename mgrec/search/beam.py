@@ -10,6 +10,7 @@ from torch import Tensor
 from mgrec.ids.filters import Filter
 from mgrec.model.decoder import Context
 from mgrec.model.generator import Generator
+from mgrec.model.products import recurring_shapes
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,15 +62,17 @@ def search(model: Generator, context: Context, beams: int, allow: Filter | None 
     bound = torch.full((users,), float("-inf"), device=device)
     x, which = context.start, None
     for level in range(trie.depth):
-        hidden = model.decoder.step(state, x, row_user, which)
-        children, step = model.next_codes(level, hidden, node[row_user, row_slot])
+        full = len(row_user) == score.numel()
+        with recurring_shapes(full):
+            hidden = model.decoder.step(state, x, row_user, which)
+            children, step = model.next_codes(level, hidden, node[row_user, row_slot])
         step = step + score[row_user, row_slot][:, None]
         if allow is not None:
             allow.bar(level, children, row_user, step)
 
         # A finished beam is its own only child; the others compete with all of theirs.
         width, most = score.shape[1], children.width
-        if len(row_user) == users * width:
+        if full:
             grown = step.view(users, width, most)
         else:
             grown = torch.full((users, width, most), float("-inf"), device=device)

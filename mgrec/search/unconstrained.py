@@ -12,7 +12,7 @@ from torch import Tensor
 from mgrec.errors import RequestError
 from mgrec.model.decoder import Context
 from mgrec.model.generator import Generator
-from mgrec.model.transformer import exact_product
+from mgrec.model.products import exact_product, recurring_shapes
 from mgrec.search.beam import best_of
 
 
@@ -50,7 +50,8 @@ def free_search(model: Generator, context: Context, beams: int) -> tuple[Tensor,
     owner = torch.arange(users, device=device)
     x = context.start
     for level, slot in enumerate(model.ids.target_slots):
-        logits = exact_product(model.decoder.step(state, x, owner), model.head)
+        with recurring_shapes():
+            logits = exact_product(model.decoder.step(state, x, owner), model.head)
         # [users * width, codes of the slot]
         step = logits.log_softmax(-1)[:, slot.first : slot.first + slot.size]
         width = score.shape[1]

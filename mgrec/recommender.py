@@ -24,6 +24,7 @@ from mgrec.explain.explaining import explain
 from mgrec.explain.explanation import Explanation
 from mgrec.growing import grown, model_over, shrunk
 from mgrec.measure.evaluation import Evaluation, measure
+from mgrec.measure.metrics import LISTED
 from mgrec.model.generator import Generator
 from mgrec.newcomers import Ready, newcomers
 from mgrec.popularity import Popularity
@@ -239,8 +240,8 @@ class Recommender:
                 "evaluate: this artifact was trained on the test cases too (--final); what was"
                 " measured before that is in its run.json, under 'test'"
             )
-        say(f"ranking {len(parts.test):,} test cases: {self.plan(20)}")
-        found = self.top(parts.test.history, 20, exclude_seen)
+        say(f"ranking {len(parts.test):,} test cases: {self.plan(LISTED)}")
+        found = self.top(parts.test.history, LISTED, exclude_seen)
         return measure(found, parts, self.catalogue.n_items, self.catalogue.present())
 
     # ---------------------------------------------------------------- changing

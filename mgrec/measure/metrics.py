@@ -9,11 +9,12 @@ from mgrec.errors import RequestError
 from mgrec.measure.intervals import Interval, bootstrap
 
 MISS = -1  # the rank of a target that is not in the list
+LISTED = 20  # items a case that the widest column asks for
 
 # The columns of every table, in this order. With one target a case, Hit@K is Recall@K.
 COLUMNS = (
-    *(f"Recall@{k}" for k in (5, 10, 20)),
-    *(f"NDCG@{k}" for k in (5, 10, 20)),
+    *(f"Recall@{k}" for k in (5, 10, LISTED)),
+    *(f"NDCG@{k}" for k in (5, 10, LISTED)),
     "MRR@10",
     "Hit@5",
 )

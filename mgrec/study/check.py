@@ -61,7 +61,7 @@ class Check:
         Share of interactions whose item the user had before.
     popularity : mapping
         Share of interactions that fall on the most popular 1% and 10% of items, and the counts of
-        items never taken and of those seldom (at most twice) in train.
+        items never taken and of those rare (at most twice) in train.
     split : str
         The kind of split that the cases and findings are of.
     findings : tuple of Finding
@@ -194,7 +194,7 @@ def _popularity(taken: NDArray[np.integer], parts: Split) -> dict[str, float]:
         "top_1_percent": top(0.01),
         "top_10_percent": top(0.1),
         "never": int((taken == 0).sum()),
-        "seldom_in_train": int((in_train <= 2).sum()),
+        "rare_in_train": int((in_train <= 2).sum()),
     }
 
 

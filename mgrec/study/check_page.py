@@ -72,8 +72,7 @@ def _popularity(found: Check) -> list[str]:
     return [
         f"the most popular 1% of items get {_share(p['top_1_percent'])} of interactions,"
         f" the most popular 10% get {_share(p['top_10_percent'])}",
-        f"items never taken: {p['never']:,}, items at most twice in train:"
-        f" {p['seldom_in_train']:,}",
+        f"items never taken: {p['never']:,}, items at most twice in train: {p['rare_in_train']:,}",
     ]
 
 

@@ -16,7 +16,7 @@ from mgrec.data.dataset import Dataset
 from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Cases, split
 from mgrec.errors import RequestError
-from mgrec.measure.metrics import metric, ranks_of
+from mgrec.measure.metrics import LISTED, metric, ranks_of
 from mgrec.newcomers import Ready
 from mgrec.progress import say
 from mgrec.recipe import Recipe
@@ -30,7 +30,7 @@ from mgrec.study.resumed import fitted
 
 RATIOS = (0.5, 1.0, 2.0, 4.0, 8.0)
 SAMPLE = 2000  # cases that ratios are chosen on, and that others' loss is measured on
-LISTED, FIRST = 20, 10  # items ranked a case, and those that count as recommended
+FIRST = 10  # items that count as recommended
 
 
 @dataclass(frozen=True, eq=False)

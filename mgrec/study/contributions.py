@@ -11,13 +11,13 @@ from torch import Tensor
 
 from mgrec.errors import RequestError
 from mgrec.measure.evaluation import Evaluation, measure
+from mgrec.measure.metrics import LISTED
 from mgrec.model.device import where
 from mgrec.model.generator import Generator
 from mgrec.model.readers import Reader, best_items
 from mgrec.recommender import Recommender
 
 REPEAT = "repeat score"
-LISTED = 20  # items that are measured
 
 
 def parts_of(model: Generator) -> list[str]:

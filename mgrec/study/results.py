@@ -8,6 +8,7 @@ from mgrec.data.splits import Split
 from mgrec.errors import RequestError
 from mgrec.measure.evaluation import Evaluation, measure
 from mgrec.measure.intervals import Paired
+from mgrec.measure.metrics import LISTED
 from mgrec.measure.ranker import Ranker
 from mgrec.model.sasrec import fit_sasrec
 from mgrec.recommender import Recommender
@@ -72,7 +73,7 @@ def measure_all(
     """Measure rankers on the test cases of a recommender's split."""
     n, present = made.catalogue.n_items, made.catalogue.present()
     return {
-        name: measure(ranker.top(parts.test.history, 20, exclude_seen), parts, n, present)
+        name: measure(ranker.top(parts.test.history, LISTED, exclude_seen), parts, n, present)
         for name, ranker in rankers.items()
     }
 

@@ -13,7 +13,7 @@ import numpy as np
 from mgrec.content.encoders import embed
 from mgrec.data.features import Embeddings
 from mgrec.measure.evaluation import Evaluation
-from mgrec.measure.metrics import ranks_of
+from mgrec.measure.metrics import LISTED, ranks_of
 from mgrec.measure.ranker import Ranker
 from mgrec.recipe import Recipe
 from mgrec.study.baselines import ItemKNN, Popularity, linear, looked_at
@@ -26,7 +26,6 @@ from mgrec.study.resumed import fitted
 from mgrec.study.tuning import Tuning, budget
 
 BASELINES = ("popularity", "item-knn", "linear", "sasrec")
-LISTED = 20  # items a case: what the widest metric asks for
 
 
 @dataclass(frozen=True)

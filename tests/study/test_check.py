@@ -97,7 +97,7 @@ class TestNumbers:
         assert result.popularity["top_1_percent"] == pytest.approx(0.91)
         assert result.popularity["top_10_percent"] == pytest.approx(0.91)
         assert result.popularity["never"] == 1
-        assert result.popularity["seldom_in_train"] == 10
+        assert result.popularity["rare_in_train"] == 10
 
     def test_rejects_are_told(self):
         result = check(dataset([*ROWS, (6, 77, 0)]), SplitConfig())

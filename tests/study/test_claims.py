@@ -5,7 +5,7 @@ import pytest
 
 from mgrec.measure.intervals import Interval, holm, paired
 from mgrec.measure.metrics import metric
-from mgrec.study.claims import CLAIMS, DOMINANCE, SHARED, agreement, judge
+from mgrec.study.claims import CLAIMS, DOMINANCE, judge
 from mgrec.study.claims_page import judged
 from mgrec.study.members import Member
 from mgrec.study.outcomes import Cost, Outcome
@@ -166,15 +166,6 @@ def test_early_fusion_needs_lists_to_be_judged():
     assert (found.answer, found.note) == ("not tested", "their lists were not kept")
 
 
-def test_agreement_is_the_shared_part_of_the_first_ten():
-    one = np.array([[3, 5, 7, *range(50, 67)], [1, 2, -1, *[-1] * 17]])
-    other = np.array([[7, 3, 9, *range(70, 87)], [2, 1, -1, *[-1] * 17]])
-    assert agreement(one, other).tolist() == [2 / SHARED, 2 / SHARED]  # the end of a list is none
-    assert agreement(one, one).tolist() == [1.0, 2 / SHARED]
-    late = np.where(np.arange(20) < 10, -2 - np.arange(20), one[0][::-1])  # beyond the tenth place
-    assert agreement(late[None], one[:1]).tolist() == [0.0]
-
-
 @pytest.mark.parametrize(
     ("whole", "answer"), [(399, "holds"), (175, "undecided"), (100, "does not hold")]
 )
@@ -185,6 +176,16 @@ def test_the_headline_is_a_ratio_with_its_interval(whole, answer):
     assert gain.value.value == pytest.approx(whole / 150 - 1)
     assert gain.value.low < gain.value.value < gain.value.high
     assert gain.answer == answer
+
+
+def test_a_seed_on_the_other_side_of_the_papers_figure_leaves_the_headline_undecided():
+    def gain(second):
+        whole, text = member("late++", hits(399), hits(second)), member("text", *2 * [hits(150)])
+        return judge("late++", {**PLANTED, WHOLE: whole, TEXT: text}).gain
+
+    assert gain(250).answer == "holds"
+    assert gain(160).value.low > 0.2
+    assert gain(160).answer == "undecided"
 
 
 def test_the_control_is_judged_apart_and_on_tail_items_too():

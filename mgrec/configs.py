@@ -229,7 +229,7 @@ class TrainingConfig(Config):
     patience: int = Field(4, ge=1)  # evaluations without a better one
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     checkpoint_seconds: float = Field(60, ge=0)
-    # Where all that learns from the log is trained: cpu, cuda, cuda:1. Ranking is the CPU's.
+    # Where models are trained (docs/model.md): cpu, cuda, cuda:1. A trained one ranks on the CPU.
     device: str = "cpu"
     threads: int = Field(0, ge=0)  # of the CPU in training; 0 leaves them as they are
 

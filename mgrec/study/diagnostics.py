@@ -82,7 +82,7 @@ def diagnose(
     Parameters
     ----------
     folder : that `mgrec.study.compare.compare` wrote
-    users : test cases that are searched without the catalogue; all else is of every case
+    users : test cases that are searched without the catalogue
     seed : of the draw of these users, and of the items withheld from alignment
     item : id of the pivot item; None takes the most taken one with every modality
     attribute : column that maps are coloured by; None takes the one that codes tell most of

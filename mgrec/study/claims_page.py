@@ -16,7 +16,8 @@ _METHOD = (
     " for early fusion, of the part of the first 10 recommended that two rows share. Holds and does"
     " not hold: the difference is above or below zero, with every seed, and the p of random sign"
     " flips, corrected for all tests of the table (Holm), is below .05. Undecided: other users, or"
-    " another seed, could show the opposite; what another seed would show, one seed cannot tell."
+    " another seed, could show the opposite; what another seed would show, one seed cannot tell,"
+    " and three agree by chance one time in four."
     " Every target is one item: a row that writes one block only has digits of its own behind it,"
     " and is right where the item is."
 )

@@ -179,13 +179,16 @@ def test_the_headline_is_a_ratio_with_its_interval(whole, answer):
 
 
 def test_a_seed_on_the_other_side_of_the_papers_figure_leaves_the_headline_undecided():
-    def gain(second):
-        whole, text = member("late++", hits(399), hits(second)), member("text", *2 * [hits(150)])
+    def gain(second, first=399):
+        whole, text = member("late++", hits(first), hits(second)), member("text", *2 * [hits(150)])
         return judge("late++", {**PLANTED, WHOLE: whole, TEXT: text}).gain
 
     assert gain(250).answer == "holds"
     assert gain(160).value.low > 0.2
     assert gain(160).answer == "undecided"
+    assert gain(60, first=100).answer == "does not hold"
+    assert gain(10, first=190).value.high < 0.2
+    assert gain(10, first=190).answer == "undecided"
 
 
 def test_the_control_is_judged_apart_and_on_tail_items_too():

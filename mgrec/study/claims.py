@@ -9,10 +9,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mgrec.measure.intervals import Interval, holm, paired, ratio
-from mgrec.measure.metrics import metric
+from mgrec.measure.intervals import Interval, holm
+from mgrec.measure.noise import Noise, Scores, difference, from_zero, relative
 from mgrec.study.members import HEADLINE, LEVEL, Member
-from mgrec.study.outcomes import Outcome
 from mgrec.study.overlap import K, listed
 from mgrec.study.studies import (
     EARLY,
@@ -30,7 +29,6 @@ from mgrec.study.studies import (
 
 Answer = Literal["holds", "does not hold", "undecided", "not tested"]
 Rows = Mapping[Variant, Member]
-Users = NDArray[np.float64]  # [seeds, cases]
 
 PROMISED = 0.20  # the paper: "over 20%" above the better single modality
 OVERLAP = f"overlap of the first {K}"
@@ -66,12 +64,10 @@ class Verdict:
     ----------
     claim, rows : in words, and which rows were subtracted
     answer : *holds* and *does not hold* where the corrected p is below .05 and the difference is
-        above or below zero, with every seed; *undecided* where it is not; *not tested* where a row
-        is lacking
-    difference, p : of the paired test over users, each user's values averaged over the seeds that
-        both rows have; None where not tested
+        above or below zero; *undecided* where p is not; *not tested* where a row is lacking
+    difference, p : over users and seeds (`mgrec.measure.noise.difference`); None where not tested
     corrected : by Holm, over the claims that were tested together
-    by_seed : the difference with each of those seeds alone
+    by_seed : the difference with each of the seeds that both rows have
     measure : what was compared
     note : what else there is to say, such as why it was not tested
     """
@@ -89,12 +85,18 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Gain:
-    """The paper's headline: a relative gain, beside `PROMISED`; one test, and so not corrected."""
+    """The paper's headline: a relative gain, beside `PROMISED`; one test, and so not corrected.
+
+    Attributes
+    ----------
+    answer : *holds* where the whole interval is above `PROMISED`, *does not hold* where it is below
+    by_seed : the gain with each of the seeds that both rows have
+    """
 
     rows: str
     value: Interval
     answer: Answer
-    seeds: int
+    by_seed: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -105,12 +107,14 @@ class Judged:
     ----------
     base : the row that is called late++ in the claims
     verdicts : the claims, corrected together
+    noise : between the seeds of the rows, of the headline metric over all cases
     control : with images shuffled, over all cases and over tail items; corrected together
     gain : None where a row is lacking
     """
 
     base: str
     verdicts: tuple[Verdict, ...]
+    noise: Noise
     control: tuple[Verdict, ...] = ()
     gain: Gain | None = None
 
@@ -131,49 +135,79 @@ def judge(
     lacking : why a row is not there
     """
     lacking = lacking or {}
-    verdicts = [_compared(claim, rows, lacking) for claim in CLAIMS]
+    everywhere = _Table.of(rows)
+    verdicts = [_compared(claim, everywhere, lacking) for claim in CLAIMS]
     verdicts.append(_followed(rows, lacking))
     whole = Claim(CONTROL, WHOLE, (SHUFFLED,))
-    control = [_compared(whole, rows, lacking)]
+    control = [_compared(whole, everywhere, lacking)]
     if tail is not None and tail.any():
-        control.append(_compared(replace(whole, words=f"{CONTROL}, tail items"), rows, {}, tail))
+        rare = replace(whole, words=f"{CONTROL}, tail items")
+        control.append(_compared(rare, _Table.of(rows, tail), lacking))
     return Judged(
         base,
         _corrected(verdicts),
+        everywhere.noise,
         _corrected(control) if SHUFFLED in rows and WHOLE in rows else (),
-        _gain(rows),
+        _gain(everywhere),
     )
 
 
-def _compared(
-    claim: Claim, rows: Rows, lacking: Mapping[Variant, str], part: NDArray[np.bool_] | None = None
-) -> Verdict:
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """The rows, their scores on some of the cases, and the noise between their seeds there."""
+
+    rows: Rows
+    scores: Mapping[Variant, Scores]
+    noise: Noise
+
+    @classmethod
+    def of(cls, rows: Rows, part: NDArray[np.bool_] | None = None) -> _Table:
+        """Measure the rows on a part of the cases; on all by default."""
+        scores = {variant: member.scores() for variant, member in rows.items()}
+        if part is not None:
+            scores = {v: replace(row, values=row.values[:, part]) for v, row in scores.items()}
+        return cls(rows, scores, Noise.of(scores.values()))
+
+    def best(self, variants: Sequence[Variant]) -> Variant:
+        """Return the row that scores highest."""
+        return max(variants, key=lambda variant: float(self.scores[variant].values.mean()))
+
+    def pairs(self, one: Variant, other: Variant) -> list[tuple[float, float]]:
+        """Return both rows' means with each of the seeds that both have."""
+        ours, theirs = (
+            dict(zip(self.rows[v].ranks(), self.scores[v].runs, strict=True)) for v in (one, other)
+        )
+        return [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
+
+
+def _compared(claim: Claim, table: _Table, lacking: Mapping[Variant, str]) -> Verdict:
     """Test one row against another, or against the one that scores highest."""
-    missing = _missing((claim.better, *claim.than), rows, lacking)
+    missing = _missing((claim.better, *claim.than), table.rows, lacking)
     if missing:
         return Verdict(claim.words, "", note=missing)
-    better = rows[claim.better]
-    than = max((rows[v] for v in claim.than), key=_score)
-    seeds = _common(better, than)
-    named = f"{better.name} minus {than.name}"
-    if not seeds:
-        return Verdict(claim.words, named, note="the rows have no seed in common")
-    ours, theirs = (_users(member, seeds) for member in (better, than))
-    if part is not None:
-        ours, theirs = ours[:, part], theirs[:, part]
-    note = f"{than.name} is the better one here" if len(claim.than) > 1 else ""
-    return _tested(claim.words, named, ours, theirs, HEADLINE, note)
+    better, than = claim.better, table.best(claim.than)
+    ours, theirs = table.rows[better].name, table.rows[than].name
+    test = difference(table.scores[better], table.scores[than], table.noise)
+    return Verdict(
+        claim.words,
+        f"{ours} minus {theirs}",
+        "undecided",
+        test.difference,
+        test.p,
+        by_seed=tuple(one - other for one, other in table.pairs(better, than)),
+        note=f"{theirs} is the better one here" if len(claim.than) > 1 else "",
+    )
 
 
 def _followed(rows: Rows, lacking: Mapping[Variant, str]) -> Verdict:
-    """Test whose recommendations early fusion's are more like."""
+    """Test whose recommendations early fusion's are more like, seed beside seed."""
     missing = _missing((EARLY, TEXT, IMAGE), rows, lacking)
     if missing:
         return Verdict(DOMINANCE, "", measure=OVERLAP, note=missing)
     early, text, image = rows[EARLY], rows[TEXT], rows[IMAGE]
-    seeds = _common(early, text, image)
-    named = f"with {text.name} minus with {image.name}, of {early.name}"
     three = (early, text, image)
+    named = f"with {text.name} minus with {image.name}, of {early.name}"
+    seeds = [seed for seed in early.outcomes if all(seed in m.outcomes for m in three)]
     kept = [seed for seed in seeds if all(False in m.outcomes[seed].lists for m in three)]
     if not kept:
         why = "their lists were not kept" if seeds else "the rows have no seed in common"
@@ -182,14 +216,18 @@ def _followed(rows: Rows, lacking: Mapping[Variant, str]) -> Verdict:
         np.stack([listed(*(_lists(m, seed) for m in (early, other))) for seed in kept])
         for other in (text, image)
     )
-    note = f"{with_text.mean():.3f} with {text.name}, {with_image.mean():.3f} with {image.name}"
-    return _tested(DOMINANCE, named, with_text, with_image, OVERLAP, note)
-
-
-def _tested(claim: str, rows: str, ours: Users, theirs: Users, measure: str, note: str) -> Verdict:
-    test = paired(ours.mean(0), theirs.mean(0))
-    by_seed = tuple((ours - theirs).mean(1).tolist())
-    return Verdict(claim, rows, "undecided", test.difference, test.p, None, by_seed, measure, note)
+    more = Scores(with_text - with_image)
+    test = from_zero(more, Noise.of([more]))
+    return Verdict(
+        DOMINANCE,
+        named,
+        "undecided",
+        test.difference,
+        test.p,
+        by_seed=more.runs,
+        measure=OVERLAP,
+        note=f"{with_text.mean():.3f} with {text.name}, {with_image.mean():.3f} with {image.name}",
+    )
 
 
 def _corrected(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
@@ -202,31 +240,27 @@ def _corrected(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
 
 
 def _answered(verdict: Verdict, corrected: float) -> Verdict:
+    assert verdict.difference is not None
     answer: Answer = "undecided"
-    if corrected < LEVEL and all(found > 0 for found in verdict.by_seed):
-        answer = "holds"
-    elif corrected < LEVEL and all(found < 0 for found in verdict.by_seed):
-        answer = "does not hold"
+    if corrected < LEVEL:
+        answer = "holds" if verdict.difference.value > 0 else "does not hold"
     return replace(verdict, answer=answer, corrected=corrected)
 
 
-def _gain(rows: Rows) -> Gain | None:
-    if not all(variant in rows for variant in (WHOLE, TEXT, IMAGE)):
+def _gain(table: _Table) -> Gain | None:
+    if not all(variant in table.rows for variant in (WHOLE, TEXT, IMAGE)):
         return None
-    ours, than = rows[WHOLE], max((rows[TEXT], rows[IMAGE]), key=_score)
-    seeds = _common(ours, than)
-    if not seeds:
-        return None
-    upper, lower = _users(ours, seeds), _users(than, seeds)
-    times = ratio(upper.mean(0), lower.mean(0))
+    than = table.best((TEXT, IMAGE))
+    times = relative(table.scores[WHOLE], table.scores[than], table.noise)
     value = Interval(times.value - 1, times.low - 1, times.high - 1)
-    over = upper.mean(1) > (1 + PROMISED) * lower.mean(1)  # [seeds]
     answer: Answer = "undecided"
-    if value.low > PROMISED and over.all():
+    if value.low > PROMISED:
         answer = "holds"
-    elif value.high < PROMISED and not over.any():
+    elif value.high < PROMISED:
         answer = "does not hold"
-    return Gain(f"{ours.name} over {than.name}", value, answer, len(seeds))
+    by_seed = tuple(one / other - 1 for one, other in table.pairs(WHOLE, than) if other > 0)
+    rows = f"{table.rows[WHOLE].name} over {table.rows[than].name}"
+    return Gain(rows, value, answer, by_seed)
 
 
 def _missing(wanted: Sequence[Variant], rows: Rows, lacking: Mapping[Variant, str]) -> str:
@@ -234,21 +268,5 @@ def _missing(wanted: Sequence[Variant], rows: Rows, lacking: Mapping[Variant, st
     return "; ".join(f"{v.name or 'late++'}: {lacking.get(v, 'not in the grid')}" for v in found)
 
 
-def _common(*members: Member) -> list[int | None]:
-    """Return the seeds that all have, so that chance enters both sides alike."""
-    first, *others = ([s for s, o in m.outcomes.items() if False in o.ranks] for m in members)
-    return [seed for seed in first if all(seed in other for other in others)]
-
-
-def _score(member: Member) -> float:
-    return float(_users(member, _common(member)).mean())
-
-
-def _users(member: Member, seeds: Sequence[int | None]) -> Users:
-    """Return every user's metric with each of the seeds."""
-    return np.stack([metric(member.outcomes[seed].ranks[False], HEADLINE) for seed in seeds])
-
-
 def _lists(member: Member, seed: int | None) -> NDArray[np.int32]:
-    outcome: Outcome = member.outcomes[seed]
-    return outcome.lists[False]
+    return member.outcomes[seed].lists[False]

@@ -8,18 +8,15 @@ from mgrec.measure.intervals import Interval
 from mgrec.study.claims import PROMISED, Gain, Judged, Verdict
 from mgrec.study.members import HEADLINE
 from mgrec.study.parts import Section, Sheet
-from mgrec.study.wording import probability, signed
+from mgrec.study.wording import chance, probability, signed
 
 _HEAD = ("", "verdict", "difference", "95% interval", "p, corrected", "with each seed", "of what")
 _METHOD = (
-    f"Differences of {HEADLINE} user by user, nothing filtered, over the seeds that both rows have;"
-    " for early fusion, of the part of the first 10 recommended that two rows share. Holds and does"
-    " not hold: the difference is above or below zero, with every seed, and the p of random sign"
-    " flips, corrected for all tests of the table (Holm), is below .05. Undecided: other users, or"
-    " another seed, could show the opposite; what another seed would show, one seed cannot tell,"
-    " and three agree by chance one time in four."
-    " Every target is one item: a row that writes one block only has digits of its own behind it,"
-    " and is right where the item is."
+    f"Differences of {HEADLINE} user by user, nothing filtered; for early fusion, of the part of"
+    " the first 10 recommended that two rows share. Holds and does not hold: the difference is"
+    " above or below zero, and p, corrected for all tests of the table (Holm), is below .05."
+    " Undecided: chance could show the opposite. {chance} Every target is one item: a row that"
+    " writes one block only has digits of its own behind it, and is right where the item is."
 )
 
 
@@ -31,7 +28,8 @@ def judged(found: Sequence[Judged]) -> Iterator[Section]:
             "What the paper (arXiv 2503.23333) says of its strategies, asked of this data, with"
             " this budget. Undecided is an answer too: these runs do not tell."
         )
-        sheets = [Sheet("", _HEAD, tuple(map(_row, one.verdicts)), _METHOD)]
+        about = _METHOD.format(chance=chance(one.noise))
+        sheets = [Sheet("", _HEAD, tuple(map(_row, one.verdicts)), about)]
         if one.gain is not None:
             sheets.append(_gain(one.gain))
         if one.control:
@@ -64,15 +62,22 @@ def _gain(gain: Gain) -> Sheet:
         f"{_percent(value.low)} to {_percent(value.high)}",
         f"over {100 * PROMISED:.0f}%",
         gain.answer,
-        str(gain.seeds),
+        ", ".join(map(_percent, gain.by_seed)),
     )
     return Sheet(
         "The headline",
-        (f"relative gain of {HEADLINE}", "here", "95% interval", "the paper", "verdict", "seeds"),
+        (
+            f"relative gain of {HEADLINE}",
+            "here",
+            "95% interval",
+            "the paper",
+            "verdict",
+            "each seed",
+        ),
         (row,),
-        "Over the single modality that scores higher here; the interval is of the ratio of means,"
-        " both over the same resampled users. Holds: all of it, and every"
-        " seed, lies above the paper's figure; does not hold: below. One test, so not corrected.",
+        "Over the single modality that scores higher here; the interval is of the ratio of means."
+        " Holds: all of it lies above the paper's figure; does not hold: below. One test, so not"
+        " corrected.",
     )
 
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from mgrec.measure.metrics import metric
+from mgrec.measure.noise import Scores
 from mgrec.study.grid import Point
 from mgrec.study.outcomes import Outcome
 from mgrec.study.parts import Kind
@@ -34,3 +39,16 @@ class Member:
     wanted: int = 1
     point: Point | None = None
     headline: bool = True
+
+    def ranks(self, exclude_seen: bool = False) -> dict[int | None, NDArray[np.int64]]:
+        """Return the targets' ranks by seed, of the runs measured under a protocol."""
+        return {
+            seed: outcome.ranks[exclude_seen]
+            for seed, outcome in self.outcomes.items()
+            if exclude_seen in outcome.ranks
+        }
+
+    def scores(self, exclude_seen: bool = False) -> Scores:
+        """Return every user's headline metric with each run; there must be one."""
+        ranks = self.ranks(exclude_seen)
+        return Scores(np.stack([metric(r, HEADLINE) for r in ranks.values()]), None not in ranks)

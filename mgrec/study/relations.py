@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from mgrec.catalogue import FUSED
 from mgrec.data.features import Codes
 from mgrec.measure.information import adjusted_mutual_information
-from mgrec.measure.intervals import Paired, paired
+from mgrec.measure.intervals import Paired
+from mgrec.measure.noise import Noise, Scores, from_zero
 from mgrec.study.dominance import Dominance, dominance
 from mgrec.study.finished import Finished
 from mgrec.study.look import Look
@@ -82,7 +83,8 @@ def overlaps_of(
     closer : row of a fusion -> (one row, other row, test whose lists it shares more of)
     """
     made = {name: Predictions.of(several) for name, several in rows.items()}
-    found, closer = [], {}
+    found: list[Overlap] = []
+    more: dict[str, tuple[str, str, Scores]] = {}
     for name, several in rows.items():
         recipe, ours = several[0].recipe, made[name]
         alone = [
@@ -98,8 +100,11 @@ def overlaps_of(
             found.append(overlap_of(name, name, ours, ours.rolled()))
         if len(alone) == 2 and recipe.ids.fusion != "unimodal":
             one, other = (ours.alike(made[row]) for row in alone)
-            if one is not None and other is not None:
-                closer[name] = (alone[0], alone[1], paired(one, other))
+            if seeds := sorted(one.keys() & other.keys()):
+                shift = Scores(np.stack([one[seed] - other[seed] for seed in seeds]))
+                more[name] = (alone[0], alone[1], shift)
+    noise = Noise.of(shift for _, _, shift in more.values())
+    closer = {row: (one, other, from_zero(s, noise)) for row, (one, other, s) in more.items()}
     return tuple(found), closer
 
 
@@ -129,13 +134,13 @@ class Predictions:
         """Return the same with every seed's results in the place of the seed's before it."""
         return Predictions(_rolled(self.hits), _rolled(self.lists))
 
-    def alike(self, other: Predictions) -> NDArray[np.float64] | None:
-        """Return float64 [cases]: the share of lists that the other has too, mean over seeds."""
-        seeds = sorted(self.lists.keys() & other.lists.keys())
-        if not seeds:
-            return None
-        shares = [listed(self.lists[seed], other.lists[seed]) for seed in seeds]
-        return np.asarray(np.mean(shares, axis=0))
+    def alike(self, other: Predictions) -> dict[int, NDArray[np.float64]]:
+        """Return by seed, float64 [cases]: the share of every list that the other has too."""
+        return {
+            seed: listed(lists, other.lists[seed])
+            for seed, lists in self.lists.items()
+            if seed in other.lists
+        }
 
 
 Array = TypeVar("Array", bound=NDArray[Any])
@@ -158,5 +163,5 @@ def overlap_of(row: str, other: str, ours: Predictions, theirs: Predictions) -> 
         other,
         shared(mine, others),
         float(others.mean()),
-        None if alike is None else mean(alike),
+        mean(np.mean(list(alike.values()), axis=0)) if alike else None,
     )

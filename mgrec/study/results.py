@@ -124,6 +124,11 @@ def evaluation_table(
         add("baseline", lambda seen: measure_all(fitted, made, parts, seen))
     if len(rows) > 2:
         notes.append("Each p is of its own test, not corrected for the number of tests.")
+    if len(rows) > 1:
+        notes.append(
+            "Tests are over users, of these runs as they are: what another seed would show, they do"
+            " not tell (`mgrec compare --seeds 3` does)."
+        )
     words = protocol(made, protocols[0])
     if len(protocols) > 1:
         words += " Columns 'seen out': items of a user's history left out; slices and tests: not."

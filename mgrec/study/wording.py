@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from mgrec.measure.intervals import Interval
+from mgrec.measure.noise import Noise
 from mgrec.study.claims import Answer, Judged
 from mgrec.study.comparison import Comparison, Line, Standing
 from mgrec.study.described import joined
@@ -76,12 +77,13 @@ def _by(line: Line) -> str:
 
 def _p(line: Line) -> str:
     assert line.test is not None
-    why = f"p {probability(line.test.corrected)}" if line.test.steady else "the seeds disagree"
-    return f"{line.name} ({why})"
+    return f"{line.name} (p {probability(line.test.corrected)})"
 
 
 def probability(p: float) -> str:
     """Write a p value with as many digits as it deserves."""
+    if p < 0.00005:
+        return "< 0.0001"
     return f"{p:.4f}" if p < 0.0995 else f"{p:.2f}"
 
 
@@ -89,12 +91,23 @@ def method(standing: Standing, reference: str) -> str:
     """Say how the tests of a table were made."""
     tests = sum(line.test is not None for line in standing.lines)
     return (
-        f"Differences of {HEADLINE} to {reference}, user by user. Where a row has several seeds,"
-        " each user's metric is averaged over those that both have, and the test is over users: it"
-        " says whether other users would show the difference, with these seeds. p by random sign"
-        " flips,"
-        f" corrected for the {tests} tests of a table (Holm); better and worse are said below .05,"
-        " where every seed agrees."
+        f"Differences of {HEADLINE} to {reference}, user by user, each user's metric averaged over"
+        f" a row's seeds; p is corrected for the {tests} tests of a table (Holm), and better and"
+        f" worse are said below .05. {chance(standing.noise)}"
+    )
+
+
+def chance(noise: Noise) -> str:
+    """Say which chances the tests of a table take into account."""
+    if not noise.known:
+        return (
+            "No row has two seeds, so that interval and p (random sign flips) are over users alone:"
+            " they do not tell what another seed would show."
+        )
+    return (
+        f"Another seed moves a row by {noise.deviation:.4f} (standard deviation, pooled over the"
+        f" rows that have several; {noise.freedom} degrees of freedom), and interval and p"
+        " (Student's t) are over users and seeds together."
     )
 
 

@@ -12,13 +12,13 @@ import pytest
 from mgrec import Dataset
 from mgrec.data.features import Codes
 from mgrec.errors import ArtifactError, RequestError
-from mgrec.measure.intervals import Interval
+from mgrec.measure.intervals import Interval, paired
 from mgrec.measure.metrics import metric
 from mgrec.model.training import _Loop
 from mgrec.recipe import Recipe
 from mgrec.study import wording
 from mgrec.study.compare import compare
-from mgrec.study.comparison import Comparison, standing
+from mgrec.study.comparison import standing
 from mgrec.study.comparison_page import page
 from mgrec.study.grid import entries, reference
 from mgrec.study.ground import Ground
@@ -208,22 +208,41 @@ def first(count):
 @pytest.mark.parametrize(
     ("other", "verdict"),
     [
-        ({0: first(90), 1: first(120)}, "worse"),
-        ({0: first(90), 1: first(310)}, "not told apart"),  # better with one of the seeds
-        ({0: first(200), 1: first(120)}, "not told apart"),  # level with one of them
-        ({1: first(120), 2: first(220)}, "worse"),  # seed 2 has nothing to be compared with
-        ({None: first(150)}, "worse"),  # chance has no part in it: against every seed
-        ({None: first(250)}, "not told apart"),
-        ({0: first(200), 1: first(300)}, "not told apart"),
+        ({0: first(150), 1: first(154)}, "worse"),
+        ({0: first(110), 1: first(194)}, "not told apart"),  # as far on average, but seeds move
+        ({0: first(195), 1: first(197)}, "not told apart"),
+        ({0: first(240), 1: first(246)}, "better"),
+        ({0: first(150)}, "worse"),  # one seed; how far it moves, the other row tells
+        ({7: first(150)}, "worse"),
+        ({None: first(150)}, "worse"),  # chance has no part in it
+        ({None: first(200)}, "not told apart"),
     ],
 )
-def test_rows_are_told_apart_where_every_seed_agrees(other, verdict):
-    ours = row("ours", {0: first(200), 1: first(300)})
+def test_rows_are_told_apart_where_neither_users_nor_seeds_could_turn_it(other, verdict):
+    ours = row("ours", {0: first(200), 1: first(204)})
     found = standing([ours, row("other", other)], "ours", {}, False, "")
     test = found.lines[1].test
     assert test.verdict == verdict
-    said = wording.verdict(Comparison("ours", (found,), {}))
-    assert ("other (the seeds disagree)" in said) == (not test.steady)
+    assert (test.difference.low < 0 < test.difference.high) == (verdict == "not told apart")
+    assert test.difference.value == pytest.approx(
+        found.lines[1].metrics["NDCG@10"].value - found.lines[0].metrics["NDCG@10"].value
+    )
+    words = wording.method(found, "ours")
+    assert f"{found.noise.deviation:.4f}" in words
+    assert "over users and seeds" in words
+
+
+def test_one_seed_a_row_is_tested_over_users_alone_and_the_table_says_so():
+    members = [row("ours", {0: first(200)}), row("other", {0: first(190)})]
+    found = standing(members, "ours", {}, False, "")
+    alone = paired(*(metric(first(n), "NDCG@10") for n in (190, 200)))
+    assert (found.lines[1].test.p, found.lines[1].test.difference) == (alone.p, alone.difference)
+    assert "users alone" in wording.method(found, "ours")
+    # Where neither row has chance in it, other rows' seeds do not count.
+    fixed = [row("ours", {None: first(200)}), row("other", {None: first(190)})]
+    several = row("third", {0: first(90), 1: first(190)})
+    test = standing([*fixed, several], "ours", {}, False, "").lines[1].test
+    assert test.difference == alone.difference
 
 
 def test_one_process_at_a_time_works_in_a_folder(data, tmp_path):
@@ -244,15 +263,6 @@ def test_a_sweep_of_what_a_recipe_does_not_have_does_not_apply(data, tmp_path):
     found = put(data, tmp_path, ("late",), sweeps=["late: alignment.epochs=0,5"])
     assert found.reference == "late"
     assert "only late++ aligns" in found.absent["late, alignment.epochs=5"]
-
-
-def test_seeds_that_only_one_row_has_do_not_decide():
-    """Behind with the one seed that both have, though above the mean of the other's seeds."""
-    ours = row("ours", {0: first(300), 1: first(100), 2: first(100)})
-    found = standing([ours, row("swept", {0: first(280)})], "ours", {}, False, "")
-    test = found.lines[1].test
-    assert test.verdict == "worse"
-    assert test.difference.value == pytest.approx(-20 / 400)
 
 
 def test_page_markdown_and_json_say_the_same(finished):

@@ -32,9 +32,9 @@ class Paired:
     Attributes
     ----------
     difference : Interval
-        Mean of a - b, with its bootstrap interval over users.
+        Mean of a - b.
     p : float
-        Two-sided, from the sign-flip permutation test; never below 1 / (flips + 1).
+        Two-sided.
     users : int
     """
 
@@ -144,7 +144,8 @@ def paired(
     """Compare two runs on the same users, user by user.
 
     If the runs did not differ, each user's difference could as well have had the other sign; p is
-    the part of random sign flips (the one observed included) with a mean as far from zero.
+    the part of random sign flips (the one observed included) with a mean as far from zero, and
+    never below 1 / (flips + 1). The interval is the bootstrap's.
 
     Parameters
     ----------

@@ -2,10 +2,12 @@
 
 A test over users holds the models fixed. The same recipe with another seed scores otherwise too,
 and where training is short that moves a row by more than other users would, so that a test which
-knows of users alone finds a difference between almost any two rows. Here both count. A row has few
-seeds, too few to tell its noise by itself; so the rows of a table pool theirs, as in an analysis of
-variance: one standard deviation, with as many degrees of freedom as there are seeds beyond the
-first of every row. It serves rows of a single seed too.
+knows of users alone finds a difference between almost any two rows. Here both count.
+
+A row has few seeds, so the rows of a table pool what theirs differ by, as in an analysis of
+variance; a row of one seed is tested by what the others tell. Pooling takes rows to be equally
+noisy, and two noisy rows among quiet ones would be told apart too often. So where both rows of a
+pair have several seeds, their own noise is tried too, and the more careful answer stands.
 """
 
 from __future__ import annotations
@@ -36,13 +38,13 @@ class Scores:
     drawn: bool = True
 
     @property
-    def users(self) -> NDArray[np.float64]:
+    def by_user(self) -> NDArray[np.float64]:
         """Mean over runs, float64 [users]."""
         return np.asarray(self.values.mean(0))
 
     @property
-    def runs(self) -> tuple[float, ...]:
-        """Mean over users with each run."""
+    def by_run(self) -> tuple[float, ...]:
+        """Mean over users, of each run."""
         return tuple(self.values.mean(1).tolist())
 
 
@@ -62,7 +64,7 @@ class Noise:
     @classmethod
     def of(cls, rows: Iterable[Scores]) -> Noise:
         """Pool what the seeds of each row differ by."""
-        means = [np.array(row.runs) for row in rows if row.drawn]
+        means = [np.array(row.by_run) for row in rows]
         freedom = sum(len(row) - 1 for row in means)
         squares = sum(float(((row - row.mean()) ** 2).sum()) for row in means)
         return cls(math.sqrt(squares / freedom) if freedom else math.nan, freedom)
@@ -72,9 +74,9 @@ class Noise:
         """Whether any row has two seeds."""
         return self.freedom > 0
 
-    def error(self, row: Scores) -> float:
-        """Return the standard error of a row's mean over its seeds; 0 where nothing is drawn."""
-        return self.deviation / math.sqrt(len(row.values)) if self.known and row.drawn else 0.0
+    def variance(self, row: Scores) -> float:
+        """Return the squared error of a row's mean over its seeds; 0 where nothing is drawn."""
+        return self.deviation**2 / len(row.values) if row.drawn else 0.0
 
 
 def difference(ours: Scores, theirs: Scores, noise: Noise) -> Paired:
@@ -85,64 +87,103 @@ def difference(ours: Scores, theirs: Scores, noise: Noise) -> Paired:
     to others is in both errors, so that they are on the wide side. Without any noise between
     seeds, known or possible, it is `mgrec.measure.intervals.paired`: users alone.
 
+    Parameters
+    ----------
+    noise : of the table that the rows are of
+
     Raises
     ------
     RequestError
         If the rows do not have the same users, or none.
     """
-    error, freedom = _error(ours, theirs, 1.0, noise)
-    if not freedom:
-        return paired(ours.users, theirs.users)
-    each = ours.users - theirs.users
-    value = float(each.mean())
-    p = 2 * float(stdtr(freedom, -abs(value) / error))
-    return Paired(_within(value, error, freedom), p, len(each))
+    tests = [errors.of(1.0) for errors in _errors(ours, theirs, noise)]
+    if not tests:
+        return paired(ours.by_user, theirs.by_user)
+    value = float((ours.by_user - theirs.by_user).mean())
+    half = max(error * float(stdtrit(freedom, 0.975)) for error, freedom in tests)
+    p = max(2 * float(stdtr(freedom, -abs(value) / error)) for error, freedom in tests)
+    return Paired(Interval(value, value - half, value + half), p, ours.values.shape[1])
 
 
-def from_zero(differences: Scores, noise: Noise) -> Paired:
+def from_zero(differences: Scores) -> Paired:
     """Test whether differences, taken user by user and run by run, are other than zero.
 
-    It is for two figures of the same runs, whose chances are not each other's equal and independent
-    as `difference` takes them to be: what one gains, the other may lose.
+    It is for two figures of the same runs, whose chances are not independent as `difference` takes
+    them to be: what one gains, the other may lose.
     """
-    nothing = np.zeros((1, differences.values.shape[1]))
-    return difference(differences, Scores(nothing, drawn=False), noise)
+    nothing = Scores(np.zeros_like(differences.values[:1]), drawn=False)
+    return difference(differences, nothing, Noise.of([differences]))
 
 
 def relative(ours: Scores, theirs: Scores, noise: Noise) -> Interval:
     """Return ``mean(ours) / mean(theirs)`` with its 95% interval, over users and seeds.
 
-    The error is that of ``ours - value * theirs`` over the mean of theirs (the delta method);
-    without noise between seeds it is `mgrec.measure.intervals.ratio`.
+    The interval holds every ratio r for which ``ours - r * theirs`` is not told from zero (Fieller,
+    J. R. Stat. Soc. B 16(2), 1954); all of them, where theirs is not told from zero. Without noise
+    between seeds it is `mgrec.measure.intervals.ratio`, NaN where theirs is nothing.
 
     Raises
     ------
     RequestError
         If the rows do not have the same users.
     """
-    whole = float(theirs.users.mean())
-    value = float(ours.users.mean()) / whole if whole else math.nan
-    error, freedom = _error(ours, theirs, value, noise)
-    if not freedom:
-        return ratio(ours.users, theirs.users)
-    return _within(value, error / whole, freedom)
+    one, other = float(ours.values.mean()), float(theirs.values.mean())
+    found = _errors(ours, theirs, noise)
+    if not found or not other:
+        return ratio(ours.by_user, theirs.by_user)
+    value, ends = one / other, []
+    for errors in found:
+        _, freedom = errors.of(value)
+        squared = float(stdtrit(freedom, 0.975)) ** 2
+        [[a, b], [_, c]] = np.outer((one, other), (one, other)) - squared * errors.both
+        if c <= 0:
+            return Interval(value, -math.inf, math.inf)
+        root = math.sqrt(max(b * b - a * c, 0.0))
+        ends += [(b - root) / c, (b + root) / c]
+    return Interval(value, min(ends), max(ends))
 
 
-def _error(ours: Scores, theirs: Scores, times: float, noise: Noise) -> tuple[float, float]:
-    """Return the standard error of ``ours - times * theirs`` and its degrees of freedom.
+@dataclass(frozen=True, eq=False)
+class _Errors:
+    """How far two rows' means may be from the truth.
 
-    Degrees of freedom are 0 where seeds have no part in the error, or none that is known.
+    Attributes
+    ----------
+    users, seeds : float64 [2, 2], covariance of the two means that is due to each
+    freedom : of each, degrees
     """
-    seeds = math.hypot(noise.error(ours), times * noise.error(theirs))
-    one, other = ours.users, theirs.users
-    if not seeds > 0 or len(one) < 2 or len(one) != len(other):  # the test over users refuses
-        return 0.0, 0.0
-    each = one - times * other
-    users = float(each.std(ddof=1)) / math.sqrt(len(each))
-    error = math.hypot(users, seeds)
-    return error, error**4 / (users**4 / (len(each) - 1) + seeds**4 / noise.freedom)
+
+    users: NDArray[np.float64]
+    seeds: NDArray[np.float64]
+    freedom: tuple[int, int]
+
+    @property
+    def both(self) -> NDArray[np.float64]:
+        """Covariance of the means, [2, 2]."""
+        return self.users + self.seeds
+
+    def of(self, times: float) -> tuple[float, float]:
+        """Return the standard error of ``ours - times * theirs``, and its degrees of freedom."""
+        each = np.array([1.0, -times])
+        users, seeds = float(each @ self.users @ each), float(each @ self.seeds @ each)
+        over_users, over_seeds = self.freedom
+        freedom = (users + seeds) ** 2 / (users**2 / over_users + seeds**2 / over_seeds)
+        return math.sqrt(users + seeds), freedom
 
 
-def _within(value: float, error: float, freedom: float) -> Interval:
-    half = error * float(stdtrit(freedom, 0.975))
-    return Interval(value, value - half, value + half)
+def _errors(ours: Scores, theirs: Scores, noise: Noise) -> list[_Errors]:
+    """Return the errors by the table's noise, and by the pair's own where both tell of it.
+
+    Nothing where seeds have no part in the error, or none that is known.
+    """
+    rows, users = (ours, theirs), ours.values.shape[1]
+    if users < 2 or users != theirs.values.shape[1]:
+        return []
+    of_users = np.cov(ours.by_user, theirs.by_user) / users
+    tell = all(len(row.values) > 1 for row in rows if row.drawn)
+    found = []
+    for one in (noise, Noise.of(rows)) if tell else (noise,):
+        of_seeds = np.diag([one.variance(row) for row in rows])
+        if one.known and of_seeds.any():
+            found.append(_Errors(of_users, of_seeds, (users - 1, one.freedom)))
+    return found

@@ -1,4 +1,4 @@
-"""The paper's ordinal claims (arXiv 2503.23333), each with a paired test and a verdict."""
+"""The paper's ordinal claims (arXiv 2503.23333), each with a test and a verdict."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mgrec.measure.intervals import Interval, holm
+from mgrec.measure.intervals import Interval, Paired, holm
 from mgrec.measure.noise import Noise, Scores, difference, from_zero, relative
 from mgrec.study.members import HEADLINE, LEVEL, Member
 from mgrec.study.overlap import K, listed
@@ -68,6 +68,7 @@ class Verdict:
     difference, p : over users and seeds (`mgrec.measure.noise.difference`); None where not tested
     corrected : by Holm, over the claims that were tested together
     by_seed : the difference with each of the seeds that both rows have
+    noise : between seeds, of what was compared, in the rows that the claims are about
     measure : what was compared
     note : what else there is to say, such as why it was not tested
     """
@@ -79,6 +80,7 @@ class Verdict:
     p: float | None = None
     corrected: float | None = None
     by_seed: tuple[float, ...] = ()
+    noise: Noise | None = None
     measure: str = HEADLINE
     note: str = ""
 
@@ -166,16 +168,30 @@ class _Table:
         scores = {variant: member.scores() for variant, member in rows.items()}
         if part is not None:
             scores = {v: replace(row, values=row.values[:, part]) for v, row in scores.items()}
-        return cls(rows, scores, Noise.of(scores.values()))
+        once = {rows[variant].name: row for variant, row in scores.items()}
+        return cls(rows, scores, Noise.of(once.values()))
 
     def best(self, variants: Sequence[Variant]) -> Variant:
         """Return the row that scores highest."""
         return max(variants, key=lambda variant: float(self.scores[variant].values.mean()))
 
+    def test(self, ours: Variant, theirs: Sequence[Variant]) -> Paired:
+        """Test a row against the best of others; p is right for having picked it.
+
+        Above the best one it is above all of them, so that the least certain of these counts. To be
+        below one of several is easier by chance, so that p counts as often as there are.
+        """
+        tests = {v: difference(self.scores[ours], self.scores[v], self.noise) for v in theirs}
+        test = tests[self.best(theirs)]
+        above = test.difference.value > 0
+        p = max(one.p for one in tests.values()) if above else min(1.0, len(tests) * test.p)
+        return replace(test, p=p)
+
     def pairs(self, one: Variant, other: Variant) -> list[tuple[float, float]]:
         """Return both rows' means with each of the seeds that both have."""
         ours, theirs = (
-            dict(zip(self.rows[v].ranks(), self.scores[v].runs, strict=True)) for v in (one, other)
+            dict(zip(self.rows[v].ranks(), self.scores[v].by_run, strict=True))
+            for v in (one, other)
         )
         return [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
 
@@ -187,7 +203,7 @@ def _compared(claim: Claim, table: _Table, lacking: Mapping[Variant, str]) -> Ve
         return Verdict(claim.words, "", note=missing)
     better, than = claim.better, table.best(claim.than)
     ours, theirs = table.rows[better].name, table.rows[than].name
-    test = difference(table.scores[better], table.scores[than], table.noise)
+    test = table.test(better, claim.than)
     return Verdict(
         claim.words,
         f"{ours} minus {theirs}",
@@ -195,6 +211,7 @@ def _compared(claim: Claim, table: _Table, lacking: Mapping[Variant, str]) -> Ve
         test.difference,
         test.p,
         by_seed=tuple(one - other for one, other in table.pairs(better, than)),
+        noise=table.noise,
         note=f"{theirs} is the better one here" if len(claim.than) > 1 else "",
     )
 
@@ -217,14 +234,15 @@ def _followed(rows: Rows, lacking: Mapping[Variant, str]) -> Verdict:
         for other in (text, image)
     )
     more = Scores(with_text - with_image)
-    test = from_zero(more, Noise.of([more]))
+    test = from_zero(more)
     return Verdict(
         DOMINANCE,
         named,
         "undecided",
         test.difference,
         test.p,
-        by_seed=more.runs,
+        by_seed=more.by_run,
+        noise=Noise.of([more]),
         measure=OVERLAP,
         note=f"{with_text.mean():.3f} with {text.name}, {with_image.mean():.3f} with {image.name}",
     )

@@ -8,15 +8,17 @@ from mgrec.measure.intervals import Interval
 from mgrec.study.claims import PROMISED, Gain, Judged, Verdict
 from mgrec.study.members import HEADLINE
 from mgrec.study.parts import Section, Sheet
-from mgrec.study.wording import chance, probability, signed
+from mgrec.study.wording import probability, signed, tested_over
 
 _HEAD = ("", "verdict", "difference", "95% interval", "p, corrected", "with each seed", "of what")
 _METHOD = (
     f"Differences of {HEADLINE} user by user, nothing filtered; for early fusion, of the part of"
     " the first 10 recommended that two rows share. Holds and does not hold: the difference is"
     " above or below zero, and p, corrected for all tests of the table (Holm), is below .05."
-    " Undecided: chance could show the opposite. {chance} Every target is one item: a row that"
-    " writes one block only has digits of its own behind it, and is right where the item is."
+    " Undecided: chance could show the opposite. {over} What early fusion's lists share, and tail"
+    " items, have a noise of their own. With each seed: of those that both rows have. Every target"
+    " is one item: a row that writes one block only has digits of its own behind it, and is right"
+    " where the item is."
 )
 
 
@@ -28,7 +30,7 @@ def judged(found: Sequence[Judged]) -> Iterator[Section]:
             "What the paper (arXiv 2503.23333) says of its strategies, asked of this data, with"
             " this budget. Undecided is an answer too: these runs do not tell."
         )
-        about = _METHOD.format(chance=chance(one.noise))
+        about = _METHOD.format(over=tested_over(one.noise))
         sheets = [Sheet("", _HEAD, tuple(map(_row, one.verdicts)), about)]
         if one.gain is not None:
             sheets.append(_gain(one.gain))

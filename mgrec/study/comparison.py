@@ -1,4 +1,4 @@
-"""Rows side by side: means over seeds, intervals over users, paired tests with Holm's correction.
+"""Rows side by side: means over seeds, intervals, tests with Holm's correction.
 
 Several seeds enter as one: every user's metric is averaged over the seeds, and a row's intervals
 and slices are of those averages. Tests between rows count both, other users and other seeds
@@ -122,7 +122,7 @@ def standing(
     there = [member for member in members if member.ranks(exclude_seen)]
     scores = {member.name: member.scores(exclude_seen) for member in there}
     noise = Noise.of(scores.values())
-    lines = [_line(member, slices, exclude_seen) for member in there]
+    lines = [_line(member, scores[member.name].by_run, slices, exclude_seen) for member in there]
     if reference in scores:
         ours = scores.pop(reference)
         found = {name: difference(row, ours, noise) for name, row in scores.items()}
@@ -135,9 +135,15 @@ def standing(
     return Standing(exclude_seen, protocol, tuple(lines), noise)
 
 
-def _line(member: Member, slices: Mapping[str, NDArray[np.bool_]], exclude_seen: bool) -> Line:
-    done = [o for o in member.outcomes.values() if exclude_seen in o.ranks]
-    users = np.mean([per_user(o.ranks[exclude_seen]) for o in done], axis=0)  # [cases, metrics]
+def _line(
+    member: Member,
+    by_seed: tuple[float, ...],
+    slices: Mapping[str, NDArray[np.bool_]],
+    exclude_seen: bool,
+) -> Line:
+    ranks = member.ranks(exclude_seen)
+    users = np.mean([per_user(found) for found in ranks.values()], axis=0)  # [cases, metrics]
+    done = [member.outcomes[seed] for seed in ranks]
     wanted = [COLUMNS.index(name) for name in SLICED]
     parts = {name: bootstrap(users[mask][:, wanted]) for name, mask in slices.items()}
     return Line(
@@ -150,7 +156,7 @@ def _line(member: Member, slices: Mapping[str, NDArray[np.bool_]], exclude_seen:
             metric: {name: found[n] for name, found in parts.items()}
             for n, metric in enumerate(SLICED)
         },
-        by_seed=member.scores(exclude_seen).runs,
+        by_seed=by_seed,
         wanted=member.wanted,
         cost=_mean_cost([o.cost for o in done]),
         notes=done[0].notes,

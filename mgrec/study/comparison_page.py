@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import replace
 
 from mgrec.measure.intervals import Interval
 from mgrec.measure.metrics import COLUMNS
@@ -127,11 +126,9 @@ def _tests(comparison: Comparison) -> Section | None:
             head = ("", "difference", "95% interval", "p", "p, corrected", "row is")
             title = "Seen items left out" if standing.exclude_seen else "Nothing filtered"
             title = title if len(comparison.standings) > 1 else ""
-            sheets.append(Sheet(title, head, rows))
+            sheets.append(Sheet(title, head, rows, method(standing, comparison.reference)))
     if not sheets:
         return None
-    how = method(comparison.standings[0], comparison.reference)
-    sheets[-1] = replace(sheets[-1], about=how)
     lead = f"Each row minus {comparison.reference}: above zero, the row is the better one."
     return Section(f"Tests against {comparison.reference}", lead, sheets=tuple(sheets))
 

@@ -83,7 +83,8 @@ def table(comparison: Comparison, folder: Path) -> Table:
     first, *others = comparison.standings
     notes = [method(first, comparison.reference), "", verdict(comparison)]
     for standing in others:
-        notes += ["", Table(rows_of(standing), standing.protocol).to_text()]
+        how = method(standing, comparison.reference)
+        notes += ["", Table(rows_of(standing), standing.protocol, (how,)).to_text()]
     notes += ["", *(f"{name}: does not apply: {why}" for name, why in comparison.absent.items())]
     notes += [f"Report: {folder / PAGE} (also {MARKDOWN}, {JSON})"]
     return Table(rows_of(first), first.protocol, tuple(notes))

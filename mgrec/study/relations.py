@@ -13,7 +13,7 @@ from mgrec.catalogue import FUSED
 from mgrec.data.features import Codes
 from mgrec.measure.information import adjusted_mutual_information
 from mgrec.measure.intervals import Paired
-from mgrec.measure.noise import Noise, Scores, from_zero
+from mgrec.measure.noise import Scores, from_zero
 from mgrec.study.dominance import Dominance, dominance
 from mgrec.study.finished import Finished
 from mgrec.study.look import Look
@@ -84,7 +84,7 @@ def overlaps_of(
     """
     made = {name: Predictions.of(several) for name, several in rows.items()}
     found: list[Overlap] = []
-    more: dict[str, tuple[str, str, Scores]] = {}
+    closer: dict[str, tuple[str, str, Paired]] = {}
     for name, several in rows.items():
         recipe, ours = several[0].recipe, made[name]
         alone = [
@@ -99,12 +99,9 @@ def overlaps_of(
         if len(several) > 1:
             found.append(overlap_of(name, name, ours, ours.rolled()))
         if len(alone) == 2 and recipe.ids.fusion != "unimodal":
-            one, other = (ours.alike(made[row]) for row in alone)
-            if seeds := sorted(one.keys() & other.keys()):
-                shift = Scores(np.stack([one[seed] - other[seed] for seed in seeds]))
-                more[name] = (alone[0], alone[1], shift)
-    noise = Noise.of(shift for _, _, shift in more.values())
-    closer = {row: (one, other, from_zero(s, noise)) for row, (one, other, s) in more.items()}
+            test = nearer(ours, *(made[row] for row in alone))
+            if test is not None:
+                closer[name] = (alone[0], alone[1], test)
     return tuple(found), closer
 
 
@@ -151,6 +148,18 @@ def _rolled(by_seed: Mapping[int, Array]) -> dict[int, Array]:
     if len(seeds) < 2:
         return {}
     return {seed: by_seed[after] for seed, after in zip(seeds, seeds[1:] + seeds[:1], strict=True)}
+
+
+def nearer(ours: Predictions, one: Predictions, other: Predictions) -> Paired | None:
+    """Test whether lists share more with one row's than with another's, seed beside seed.
+
+    Returns
+    -------
+    One minus the other, over users and seeds; None where lists were not kept.
+    """
+    shares = [ours.alike(row) for row in (one, other)]
+    differences = [shares[0][seed] - shares[1][seed] for seed in shares[0] if seed in shares[1]]
+    return from_zero(Scores(np.stack(differences))) if differences else None
 
 
 def overlap_of(row: str, other: str, ours: Predictions, theirs: Predictions) -> Overlap:

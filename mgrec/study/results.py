@@ -126,8 +126,8 @@ def evaluation_table(
         notes.append("Each p is of its own test, not corrected for the number of tests.")
     if len(rows) > 1:
         notes.append(
-            "Tests are over users, of these runs as they are: what another seed would show, they do"
-            " not tell (`mgrec compare --seeds 3` does)."
+            "Tests are over users, of these runs as they are: they do not tell what another seed"
+            " would show."
         )
     words = protocol(made, protocols[0])
     if len(protocols) > 1:

@@ -35,6 +35,8 @@ def verdict(comparison: Comparison) -> str:
         return f"No run of {comparison.reference} is done yet, so nothing is tested."
     others = [line for line in first.lines if line.test is not None]
     answer = _answer(ours, [line for line in others if line.headline])
+    if others and not first.noise.known:
+        answer += " No row has two seeds: another seed may show otherwise."
     answer += "".join(f" {claims(found)}" for found in comparison.claims)
     best = max(first.lines, key=lambda line: line.metrics[HEADLINE].value)
     answer += f" The highest {HEADLINE} here is {best.metrics[HEADLINE].value:.4f}, of {best.name}."
@@ -93,21 +95,22 @@ def method(standing: Standing, reference: str) -> str:
     return (
         f"Differences of {HEADLINE} to {reference}, user by user, each user's metric averaged over"
         f" a row's seeds; p is corrected for the {tests} tests of a table (Holm), and better and"
-        f" worse are said below .05. {chance(standing.noise)}"
+        f" worse are said below .05. {tested_over(standing.noise)}"
     )
 
 
-def chance(noise: Noise) -> str:
-    """Say which chances the tests of a table take into account."""
+def tested_over(noise: Noise) -> str:
+    """Say which chances the tests of a table count."""
     if not noise.known:
         return (
             "No row has two seeds, so that interval and p (random sign flips) are over users alone:"
             " they do not tell what another seed would show."
         )
     return (
-        f"Another seed moves a row by {noise.deviation:.4f} (standard deviation, pooled over the"
-        f" rows that have several; {noise.freedom} degrees of freedom), and interval and p"
-        " (Student's t) are over users and seeds together."
+        "Interval and p (Student's t) are over users and seeds together. Another seed typically"
+        f" moves a row by {noise.deviation:.4f} (standard deviation, pooled over the rows that have"
+        f" several; {noise.freedom} degrees of freedom); where both rows of a test have several,"
+        " what their own move by is tried too, and the more careful answer stands."
     )
 
 
@@ -152,5 +155,5 @@ def share(found: Interval) -> str:
 
 
 def signed(value: float) -> str:
-    """Write a difference; a true minus sign, so that columns align."""
-    return f"{value:+.4f}".replace("-", "\N{MINUS SIGN}")
+    """Write a difference; a true minus sign, so that columns align, and none before zero."""
+    return f"{round(value, 4) + 0.0:+.4f}".replace("-", "\N{MINUS SIGN}")

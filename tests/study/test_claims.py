@@ -176,6 +176,38 @@ def test_noise_is_learnt_from_all_rows_and_serves_those_of_one_seed():
     assert answers == ["holds", "holds", "undecided"]
 
 
+def test_answers_are_of_the_corrected_p():
+    """Eight users of 400 are told apart by one test, and not by the smallest of seven."""
+    same = {variant: member("same", hits(80)) for variant in PLANTED}
+    found = verdicts({**same, UNALIGNED: member("no alignment", hits(73))})["alignment helps"]
+    assert found.p < 0.05 < found.corrected
+    assert found.answer == "undecided"
+    alone = {WHOLE: same[WHOLE], UNALIGNED: member("no alignment", hits(73))}
+    assert verdicts(alone)["alignment helps"].answer == "holds"
+
+
+def test_the_better_modality_is_not_held_against_the_claim_for_having_been_picked():
+    words = "late++ is better than the better single modality"
+
+    def p(text, image, whole=100):
+        rows = {WHOLE: whole, TEXT: text, IMAGE: image}
+        return verdicts({v: member(str(n), hits(n)) for v, n in rows.items()})[words].p
+
+    one = {n: paired(*(metric(hits(m), "NDCG@10") for m in (100, n))).p for n in (107, 93, 92)}
+    assert p(107, 50) == p(107, 107) == pytest.approx(2 * one[107])
+    assert p(93, 92) == p(92, 93) == pytest.approx(one[93])
+    # The other one may be the less certain one.
+    rest = {WHOLE: hits(100), TEXT: hits(90), IMAGE: hits(80, first=60)}
+    found = verdicts({v: member(v.name, ranks) for v, ranks in rest.items()})[words]
+    assert found.p == paired(*(metric(rest[v], "NDCG@10") for v in (WHOLE, IMAGE))).p
+
+
+def test_a_row_that_is_two_variants_tells_of_noise_once():
+    moving = member("late", hits(90), hits(110))
+    rows = {WHOLE: member("late++", hits(100), hits(104)), LATE: moving, UNALIGNED: moving}
+    assert judge("late++", rows).noise.freedom == 2
+
+
 def test_early_fusions_lists_are_judged_over_users_and_seeds():
     def answer(*closer):
         """Lists that share so many of ten with the text's, and the rest with the image's."""
@@ -249,6 +281,38 @@ def test_the_control_is_judged_apart_and_on_tail_items_too():
     assert found.verdicts == judge("late++", PLANTED).verdicts
     assert [v.answer for v in judge("late++", PLANTED, tail).control] == ["undecided"] * 2
     assert judge("late++", {WHOLE: PLANTED[WHOLE]}, tail).control == ()
+
+
+def test_tail_items_have_a_noise_of_their_own():
+    """Seeds move the tail alone, or all but the tail."""
+    tail = np.isin(np.arange(USERS), TASTES[:40])
+
+    def answers(rare, rest):
+        def row(name, first):
+            found = [hits(n, first) for n in ((40, 30, 35) if rare else (36, 36, 36))]
+            for ranks, n in zip(found, (0, 60, 120) if rest else (60, 60, 60), strict=True):
+                ranks[TASTES[40:]] = -1
+                ranks[TASTES[200 : 200 + n]] = 0
+            return member(name, *found)
+
+        rows = {WHOLE: row("late++", 0), SHUFFLED: row("shuffled", 20)}
+        return [v.noise.deviation for v in judge("late++", rows, tail).control]
+
+    everywhere, rare = answers(rare=True, rest=False)
+    assert rare > 5 * everywhere
+    everywhere, rare = answers(rare=False, rest=True)
+    assert everywhere > 0.1
+    assert rare == pytest.approx(0, abs=1e-12)
+
+
+def test_the_control_is_corrected_by_itself():
+    lost = hits(200)
+    lost[TASTES[:7]] = -1
+    tail = np.isin(np.arange(USERS), TASTES[100:])
+    found = judge("late++", {**PLANTED, SHUFFLED: member("shuffled", lost)}, tail)
+    everywhere, rare = found.control
+    assert rare.p == 1
+    assert everywhere.corrected == pytest.approx(2 * everywhere.p)
 
 
 def test_the_page_and_the_sentence_say_what_was_found():

@@ -12,13 +12,13 @@ import pytest
 from mgrec import Dataset
 from mgrec.data.features import Codes
 from mgrec.errors import ArtifactError, RequestError
-from mgrec.measure.intervals import Interval, paired
+from mgrec.measure.intervals import Interval, holm, paired
 from mgrec.measure.metrics import metric
 from mgrec.model.training import _Loop
 from mgrec.recipe import Recipe
 from mgrec.study import wording
 from mgrec.study.compare import compare
-from mgrec.study.comparison import standing
+from mgrec.study.comparison import Comparison, standing
 from mgrec.study.comparison_page import page
 from mgrec.study.grid import entries, reference
 from mgrec.study.ground import Ground
@@ -166,17 +166,15 @@ def test_what_does_not_apply_is_named_with_its_reason(world, tmp_path, capsys):
 
 
 def test_every_row_is_tested_and_corrected_by_holm(finished):
-    for table in finished[0].standings:
-        tests = [line.test for line in table.lines if line.name != "late++"]
-        assert all(line.test is None for line in table.lines if line.name == "late++")
-        raw, corrected = [t.p for t in tests], [t.corrected for t in tests]
+    planted = [row(str(n), {0: first(n)}) for n in (200, 190, 193, 206, 199)]
+    made = standing(planted, "200", {}, False, "")
+    assert any(line.test.p < 0.05 < line.test.corrected for line in made.lines[1:])
+    for table in (made, *finished[0].standings):
+        reference = "200" if table is made else "late++"
+        tests = [line.test for line in table.lines if line.name != reference]
+        assert all(line.test is None for line in table.lines if line.name == reference)
         assert len(tests) == len(table.lines) - 1
-        # The smallest counts as often as there are tests, the largest once, or as one before it.
-        assert min(corrected) == pytest.approx(min(1, len(tests) * min(raw)))
-        assert max(corrected) >= max(raw)
-        assert all(after >= before for before, after in zip(raw, corrected, strict=True))
-        order = np.argsort(raw, kind="stable")
-        assert (np.diff(np.array(corrected)[order]) >= 0).all()
+        assert [test.corrected for test in tests] == holm([test.p for test in tests])
 
 
 def test_a_users_metric_is_averaged_over_seeds_before_it_is_tested():
@@ -238,11 +236,36 @@ def test_one_seed_a_row_is_tested_over_users_alone_and_the_table_says_so():
     alone = paired(*(metric(first(n), "NDCG@10") for n in (190, 200)))
     assert (found.lines[1].test.p, found.lines[1].test.difference) == (alone.p, alone.difference)
     assert "users alone" in wording.method(found, "ours")
+    assert "another seed may show otherwise" in wording.verdict(Comparison("ours", (found,), {}))
     # Where neither row has chance in it, other rows' seeds do not count.
     fixed = [row("ours", {None: first(200)}), row("other", {None: first(190)})]
     several = row("third", {0: first(90), 1: first(190)})
     test = standing([*fixed, several], "ours", {}, False, "").lines[1].test
     assert test.difference == alone.difference
+
+
+def test_all_rows_of_a_table_tell_of_its_noise_each_under_its_own_protocol():
+    def both(plain, seen_out):
+        """Outcomes by seed, with other ranks where seen items are left out."""
+        pairs = enumerate(zip(plain, seen_out, strict=True))
+        return {s: Outcome({}, {False: first(a), True: first(b)}, Cost()) for s, (a, b) in pairs}
+
+    counts = {
+        "ours": ((200,), (300,)),
+        "other": ((180,), (200,)),
+        "third": ((100, 180), (150, 154)),  # seeds move it where nothing is filtered
+    }
+    members = [Member(n, "model", n, n, both(*c), len(c[0])) for n, c in counts.items()]
+    plain, seen_out = (standing(members, "ours", {}, out, "") for out in (False, True))
+    assert plain.noise.deviation == pytest.approx(80 / 400 / np.sqrt(2))
+    assert seen_out.noise.deviation == pytest.approx(4 / 400 / np.sqrt(2))
+    assert [found.noise.freedom for found in (plain, seen_out)] == [1, 1]
+    verdicts = [[line.test.verdict for line in t.lines[1:]] for t in (plain, seen_out)]
+    assert verdicts[0] == ["not told apart"] * 2
+    assert seen_out.lines[1].test.difference.value == pytest.approx(-100 / 400)
+    text = markdown(page(Comparison("ours", (plain, seen_out), {})))
+    for table in (plain, seen_out):
+        assert f"moves a row by {table.noise.deviation:.4f}" in text
 
 
 def test_one_process_at_a_time_works_in_a_folder(data, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mgrec.study.overlap import hits_of, listed, shared
-from mgrec.study.relations import Predictions, overlap_of
+from mgrec.study.relations import Predictions, nearer, overlap_of
 
 
 def test_a_hit_is_among_the_first_ten():
@@ -54,3 +54,19 @@ def test_only_seeds_of_both_count_and_lists_that_were_not_kept_are_no_figure():
     assert found.lists.value == 1
     bare = Predictions({0: np.ones(1)}, {})
     assert overlap_of("late", "text", predicted([first]), bare).lists is None
+
+
+def test_the_nearer_row_is_told_where_other_seeds_would_not_turn_it():
+    text, image = (np.tile(np.arange(10) + start, (30, 1)) for start in (0, 10))
+
+    def mixed(*counts):
+        """Lists that share so many items with the text's, and the rest with the image's."""
+        rows = [np.concatenate([text[:, :n], image[:, : 10 - n]], 1) for n in counts]
+        return nearer(predicted(rows), predicted([text] * 3), predicted([image] * 3))
+
+    assert mixed(7, 8, 8).p < 0.05
+    assert mixed(7, 8, 8).difference.value == pytest.approx((0.4 + 0.6 + 0.6) / 3)
+    assert mixed(3, 2, 2).difference.value == pytest.approx(-(0.4 + 0.6 + 0.6) / 3)
+    assert mixed(5, 10, 6).p > 0.05
+    assert mixed(8).p < 0.05  # one seed: over users alone
+    assert nearer(Predictions({0: np.ones(1)}, {}), predicted([text]), predicted([image])) is None

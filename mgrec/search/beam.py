@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,6 +11,8 @@ from mgrec.ids.filters import Filter
 from mgrec.model.decoder import Context
 from mgrec.model.generator import Generator
 from mgrec.model.products import recurring_shapes
+
+Growing = tuple[Tensor, ...]  # int64 [rows] twice, users and beams: the decoder's rows, in order
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,56 +53,88 @@ def search(model: Generator, context: Context, beams: int, allow: Filter | None 
     beams : prefixes kept a user, and the most items returned
     allow : items that may come out; a row a user where it names them
     """
-    trie, users = model.trie, context.rows
+    trie = model.trie
     state = model.decoder.begin(context)
-    device = context.start.device
-    node = torch.zeros(users, 1, dtype=torch.int64, device=device)  # [users, width]
-    score = torch.zeros(users, 1, device=device)
-    found = torch.full((users, 1), -1, dtype=torch.int64, device=device)  # a finished beam's item
-    row_user = torch.arange(users, device=device)  # [rows]: the beams still growing
-    row_slot = torch.zeros_like(row_user)
-    bound = torch.full((users,), float("-inf"), device=device)
+    kept = _Beams.at_the_root(context)
+    growing = kept.growing()
+    bound = torch.full_like(context.start[:, 0], float("-inf"), dtype=torch.float32)
     x, which = context.start, None
     for level in range(trie.depth):
-        full = len(row_user) == score.numel()
-        with recurring_shapes(full):
-            hidden = model.decoder.step(state, x, row_user, which)
-            children, step = model.next_codes(level, hidden, node[row_user, row_slot])
-        step = step + score[row_user, row_slot][:, None]
+        user = growing[0]
+        with recurring_shapes(len(user) == kept.item.numel()):
+            hidden = model.decoder.step(state, x, user, which)
+            children, scores = model.next_codes(level, hidden, kept.node[growing])
+        scores = scores + kept.score[growing][:, None]
         if allow is not None:
-            allow.bar(level, children, row_user, step)
-
-        # A finished beam is its own only child; the others compete with all of theirs.
-        width, most = score.shape[1], children.width
-        if full:
-            grown = step.view(users, width, most)
-        else:
-            grown = torch.full((users, width, most), float("-inf"), device=device)
-            grown[..., 0] = score.masked_fill(found < 0, float("-inf"))
-            grown[row_user, row_slot] = step
-        score, best, dropped = best_of(grown.flatten(1), beams)
+            allow.bar(level, children, user, scores)
+        score, best, dropped = best_of(kept.grown(growing, scores), beams)
         bound = torch.maximum(bound, dropped)
-        parent, child = best // most, best % most
 
-        row_of = torch.zeros(users, width, dtype=torch.int64, device=device)
-        row_of[row_user, row_slot] = torch.arange(len(row_user), device=device)
-        parent_row = row_of.gather(1, parent)
-        found = found.gather(1, parent)
-        node = (children.begin[parent_row] + child).clamp_(max=len(trie.levels[level].code) - 1)
-        leaf, end = trie.levels[level].span(node)
-        ended = torch.full_like(found, level == trie.depth - 1, dtype=torch.bool)
-        if model.legal:
-            ended |= end - leaf == 1
-        ended &= (found < 0) & (score > float("-inf"))
-        found = torch.where(ended, trie.item_of_leaf[leaf].long(), found)
-
-        growing = (found < 0) & (score > float("-inf"))
-        if not bool(growing.any()):
+        parent, child = best // children.width, best % children.width
+        row = kept.rows(growing).gather(1, parent)
+        node = (children.begin[row] + child).clamp_(max=len(trie.levels[level].code) - 1)
+        kept = _Beams(node, score, kept.item.gather(1, parent)).ended(model, level)
+        growing = kept.growing()
+        if not len(growing[0]):
             break
-        row_user, row_slot = growing.nonzero(as_tuple=True)
-        state.follow(parent_row[row_user, row_slot])
-        x, which = model.embed_codes(level, node[row_user, row_slot])
-    return Found(found, score, bound)
+        state.follow(row[growing])
+        x, which = model.embed_codes(level, kept.node[growing])
+    return Found(kept.item, kept.score, bound)
+
+
+@dataclass(frozen=True, eq=False)
+class _Beams:
+    """Each user's best prefixes of one length; a beam that has become an item is finished.
+
+    Attributes
+    ----------
+    node : int64 [users, width], of the trie; any where the beam is finished
+    score : float32 [users, width], -inf where there are no more prefixes
+    item : int64 [users, width], of a finished beam, else -1
+    """
+
+    node: Tensor
+    score: Tensor
+    item: Tensor
+
+    @classmethod
+    def at_the_root(cls, context: Context) -> _Beams:
+        """Return the empty prefix of every user."""
+        node = torch.zeros(context.rows, 1, dtype=torch.int64, device=context.start.device)
+        return cls(node, torch.zeros_like(node, dtype=torch.float32), torch.full_like(node, -1))
+
+    def growing(self) -> Growing:
+        """Find the beams that are not finished."""
+        return ((self.item < 0) & (self.score > float("-inf"))).nonzero(as_tuple=True)
+
+    def rows(self, growing: Growing) -> Tensor:
+        """Return int64 [users, width]: which row is whose, 0 for finished beams."""
+        rows = torch.zeros_like(self.item)
+        rows[growing] = torch.arange(len(growing[0]), device=rows.device)
+        return rows
+
+    def grown(self, growing: Growing, scores: Tensor) -> Tensor:
+        """Return float32 [users, width * most]: all that may be among the next beams.
+
+        Of a growing beam these are its children, whose scores are [rows, most]; a finished one is
+        its own only child.
+        """
+        users, width = self.score.shape
+        if len(scores) == users * width:
+            return scores.view(users, -1)
+        grown = scores.new_full((users, width, scores.shape[1]), float("-inf"))
+        grown[..., 0] = self.score.masked_fill(self.item < 0, float("-inf"))
+        grown[growing] = scores
+        return grown.flatten(1)
+
+    def ended(self, model: Generator, level: int) -> _Beams:
+        """Finish the beams that have come down to one item."""
+        leaf, end = model.trie.levels[level].span(self.node)
+        one = torch.full_like(leaf, level == model.trie.depth - 1, dtype=torch.bool)
+        if model.legal:  # further codes have no alternative, and cost nothing
+            one |= end - leaf == 1
+        one &= (self.item < 0) & (self.score > float("-inf"))
+        return replace(self, item=torch.where(one, model.trie.item_of_leaf[leaf].long(), self.item))
 
 
 def best_of(scores: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -112,8 +112,9 @@ def newcomers(
     root = None if folder is None else Path(folder).resolve()
     notes = Notebook()
     rows, written = _rows(table, catalogue, root, notes)
+    known = dict.fromkeys([*catalogue.vectors, *(c for c in catalogue.codes if c != FUSED)])
     for name in ready:
-        if name not in (known := [*catalogue.vectors, *(c for c in catalogue.codes if c != FUSED)]):
+        if name not in known:
             raise DataError(f"embeddings of '{name}': expected one of {', '.join(known)}")
     raw: dict[str, Embeddings] = {}
     problems = list(notes.warnings)

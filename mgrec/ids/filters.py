@@ -18,7 +18,7 @@ from mgrec.ids.trie import Trie
 class Filter:
     """Items that may come out, for a batch of users; a filter masks and never rescales.
 
-    It is on the CPU, wherever the scores are.
+    It is on the CPU, and where it keeps some items only the scores must be, too.
 
     Attributes
     ----------

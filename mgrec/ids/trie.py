@@ -224,6 +224,8 @@ class Trie:
 
     def under(self, prefix: tuple[int, ...]) -> Tensor:
         """Return int64 [n]: the items whose codes begin with a prefix; none if it is illegal."""
+        if len(prefix) > self.depth:
+            return torch.empty(0, dtype=torch.int64)
         low, high = 0, self.n_items  # leaves
         node = torch.tensor(0)
         for level, code in zip(self.levels, prefix, strict=False):

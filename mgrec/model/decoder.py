@@ -23,6 +23,7 @@ class Context:
     start : [rows, dim], takes the place of the token before the first
     memory : [rows, m, dim] or None, attended to by every slot
     mask : bool [rows, m] or None, which of the memory is real
+    owner : int64 [rows], ascending, or None: where `spread`, whose memory each row attends to
     views : an expert, [rows, ...], or None: what each made of the history
     seen : int64 [rows, n] or None, the history's items, -1 for padding
     """
@@ -30,11 +31,26 @@ class Context:
     start: Tensor
     memory: Tensor | None = None
     mask: Tensor | None = None
+    owner: Tensor | None = None
     views: tuple[Tensor, ...] | None = None
     seen: Tensor | None = None
 
+    def spread(self, owner: Tensor) -> Context:
+        """Return a row for each of ``owner``, int64 [n], ascending: as many items are generated
+        from one history, whose memory is not copied. Views and seen items are left out."""
+        if self.memory is None:
+            return Context(self.start[owner])
+        return Context(self.start[owner], self.memory, self.mask, owner)
+
     def select(self, rows: Tensor) -> Context:
-        """Return some of the rows, in the order named."""
+        """Return some of the rows, in the order named; of a spread context, in ascending order."""
+        if self.owner is not None:
+            assert self.memory is not None
+            assert self.mask is not None
+            owner = self.owner[rows]
+            few = slice(int(owner[0]), int(owner[-1]) + 1)
+            memory, mask = self.memory[few], self.mask[few]
+            return Context(self.start[rows], memory, mask, owner - few.start)
         given = {name: part[rows] for name, part in vars(self).items() if isinstance(part, Tensor)}
         views = None if self.views is None else tuple(view[rows] for view in self.views)
         return Context(**given, views=views)
@@ -124,7 +140,10 @@ class TokenDecoder(nn.Module):
             ahead = torch.ones(n, n, dtype=torch.bool, device=x.device).triu(1)
             bias = self.relative(n, n).masked_fill(ahead, float("-inf"))
         for block in self.layers:
-            x = block(x, bias, bias is None, context.memory, context.memory_bias)
+            x = block.mix(x, bias, bias is None)
+            if context.memory is not None:
+                x = self._look_all(block, context, x)
+            x = block.feed(x)
         hidden: Tensor = self.drop(self.norm(x))
         return hidden
 
@@ -192,6 +211,15 @@ class TokenDecoder(nn.Module):
         for weight, pair in zip(weights[1:], seen[1:], strict=True):
             mixed.addcmul_(weight, pair[:, inner:].unflatten(1, heads))
         return mixed.flatten(1)
+
+    def _look_all(self, block: Block, context: Context, x: Tensor) -> Tensor:
+        """Attend to the memory from every slot; x is [rows, n, dim]."""
+        assert context.memory is not None
+        memory = block.cross.keys_values(context.memory)
+        if context.owner is None:
+            return block.look(x, memory, context.memory_bias)
+        owner = context.owner.repeat_interleave(x.shape[1])
+        return self._look(block, memory, context.mask, x.flatten(0, 1), owner).view_as(x)
 
     def _look(
         self, block: Block, memory: Tensor, mask: Tensor | None, x: Tensor, users: Tensor

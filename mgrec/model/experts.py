@@ -265,12 +265,17 @@ def _view(
     Raises
     ------
     RecipeError
-        If it has neither.
+        If it has neither, or its embeddings are all the same.
     """
     if name == "id":
         return NameView(ids.n_items, config.dim)
     if name in embeddings and config.history_embeddings:
         experts: ExpertsConfig = config.experts
+        if not embeddings[name].vectors.any():  # standardised, which leaves nothing of equal ones
+            raise RecipeError(
+                f"view '{name}' of an expert or teacher: all embeddings are the same, expected some"
+                " that tell items apart"
+            )
         return VectorView(embeddings[name], experts.whiten, config.dim, experts.content_dropout)
     if not ids.block(name):
         raise RecipeError(

@@ -5,7 +5,7 @@ untrained logits, it may take next to nothing or next to all from the item besid
 lead to new items only are kept out of the softmax. What the new ones get instead:
 
 - Where experts know items by their content, the probability that these give them (the candidates of
-  LIGER, arXiv 2411.18814, 4.2), times a ratio. All others keep their generated scores to the bit.
+  LIGER, arXiv 2411.18814, 4.2), times a ratio. All others keep their generated scores, to rounding.
 - Else a share of the codes beside them; these keep the probabilities that they were trained to, but
   for one factor.
 """
@@ -57,7 +57,8 @@ class Shares:
         parents : int64 [rows]
         scores : float32 [rows, width], without shares, -inf where a child is not real
         legal : whether the children have all of their parent's probability; else some of it is lost
-            to codes that lead nowhere, and new ones share in what the others have
+            to codes that lead nowhere, and new ones share in what the others have, though below a
+            prefix that only new ones have, where no other tells what is lost, they lose nothing
         """
         nothing = float("-inf")
         new = children.of(self.new[level])

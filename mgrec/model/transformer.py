@@ -133,22 +133,21 @@ class Block(nn.Module):
         queries = self.cross.queries(self.cross_norm(x))
         return x + self.drop(self.cross.attend(queries, memory, bias, causal=False))
 
-    def forward(
-        self,
-        x: Tensor,  # [rows, n, dim]
-        bias: Tensor | None = None,  # [..., n, n]
-        causal: bool = False,
-        memory: Tensor | None = None,  # [rows, m, dim]
-        memory_bias: Tensor | None = None,  # [rows, 1, 1, m]
-    ) -> Tensor:
+    def mix(self, x: Tensor, bias: Tensor | None, causal: bool) -> Tensor:
+        """Return x [rows, n, dim] with what its places take from each other added.
+
+        Parameters
+        ----------
+        bias : [..., n, n] or None
+        causal : whether a place takes from itself and those before it only
+        """
         y = self.norm(x)
-        mixed = self.attention.attend(
-            self.attention.queries(y), self.attention.keys_values(y), bias, causal
-        )
-        x = x + self.drop(mixed)
-        if memory is not None:
-            x = self.look(x, self.cross.keys_values(memory), memory_bias)
-        return self.feed(x)
+        queries, pairs = self.attention.queries(y), self.attention.keys_values(y)
+        return x + self.drop(self.attention.attend(queries, pairs, bias, causal))
+
+    def forward(self, x: Tensor, bias: Tensor | None = None, causal: bool = False) -> Tensor:
+        """[rows, n, dim] -> the same; without a memory."""
+        return self.feed(self.mix(x, bias, causal))
 
 
 class RelativeBias(nn.Module):

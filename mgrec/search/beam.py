@@ -73,7 +73,8 @@ def search(model: Generator, context: Context, beams: int, allow: Filter | None 
         parent, child = best // children.width, best % children.width
         row = kept.rows(growing).gather(1, parent)
         node = (children.begin[row] + child).clamp_(max=len(trie.levels[level].code) - 1)
-        kept = _Beams(node, score, kept.item.gather(1, parent)).ended(model, level)
+        item = kept.item.gather(1, parent).masked_fill(score == float("-inf"), -1)
+        kept = _Beams(node, score, item).ended(model, level)
         growing = kept.growing()
         if not len(growing[0]):
             break

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
@@ -18,15 +16,13 @@ def score_items(model: Generator, context: Context, items: Tensor, rows: int = 1
     Items that training never saw have the one that the experts give them, where there are such.
     """
     users, n = items.shape
-    bare = replace(context, views=None, seen=None)  # no codes ask for them: not to be copied
-    owner = torch.arange(users, device=items.device).repeat_interleave(n)
-    flat = items.flatten()
-    parts = [
-        model.log_prob_of_codes(bare.select(owner[at : at + rows]), flat[at : at + rows])
-        for at in range(0, len(flat), rows)
-    ]
-    if not parts:
+    if not items.numel():
         return items.new_zeros(users, n).float()
+    of_items = context.spread(torch.arange(users, device=items.device).repeat_interleave(n))
+    parts = [
+        model.log_prob_of_codes(of_items.select(few), items.flatten()[few])
+        for few in torch.arange(items.numel(), device=items.device).split(rows)
+    ]
     scores = torch.cat(parts).view(users, n)
     shares = model.shares  # one softmax a user here, and not one an item
     if model.experts is None or shares is None or shares.by_content is None:

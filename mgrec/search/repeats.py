@@ -56,7 +56,7 @@ def generated(model: Generator, context: Context) -> tuple[Tensor, Tensor]:
 
 
 def learn_repeat(
-    model: Generator, history: Sequences, targets: NDArray[np.integer], rows: int = 256
+    model: Generator, history: Sequences, targets: NDArray[np.integer], rows: int = 128
 ) -> None:
     """Set ``model.repeat``, and that of every expert, to its likeliest value.
 

@@ -257,6 +257,7 @@ def test_repeated_ids_are_refused():
 def test_one_item_is_a_trie():
     trie = Trie.build(np.array([[2, 0, 1]]), (4, 1, 4))
     assert trie.under((2, 0, 1)).tolist() == [0]
+    assert trie.under((2, 0, 1, 0)).tolist() == []  # longer than an ID
     assert trie.decided.tolist() == [1]
     assert [level.widest for level in trie.levels] == [1, 1, 1]
 

@@ -9,7 +9,9 @@ from mgrec import Recommender
 from mgrec.configs import TrainingConfig
 from mgrec.data.features import Embeddings
 from mgrec.data.sequences import Sequences
+from mgrec.errors import RecipeError
 from mgrec.model.experts import Expert, Experts
+from mgrec.model.generator import Generator
 from mgrec.model.next_name import NextName, sampled_cross_entropy
 from mgrec.model.training import train
 from mgrec.model.views import NameView, VectorView, whitening
@@ -99,6 +101,13 @@ def test_whitening_gives_every_axis_the_same_say_and_drops_what_is_flat():
     assert white.shape[1] <= 4
     torch.testing.assert_close(white.T @ white / 500, torch.eye(white.shape[1]), atol=1e-3, rtol=0)
     assert whitening(table, present, 2).shape == (9, 2)
+
+
+def test_embeddings_that_tell_nothing_apart_are_refused():
+    same = Embeddings(np.zeros((10, 4), np.float32), np.ones(10, bool))
+    ids = random_ids(FUSIONS["text"], 10)
+    with pytest.raises(RecipeError, match=r"'text'.*the same"):
+        Generator(tiny_model(experts={"views": ["text"], "whiten": 3}), ids, {"text": same})
 
 
 def test_items_without_a_vector_look_alike():

@@ -28,6 +28,17 @@ def context_of(model):
         return model.context(HISTORIES)
 
 
+@pytest.fixture(scope="module", params=KINDS, ids="-".join)
+def learnt(request):
+    """A model that has learnt what follows what, so that its scores are far apart."""
+    family, softmax = request.param
+    torch.manual_seed(5)
+    model = tiny_generator(items=60, family=family, softmax=softmax, decoder_layers=2, dropout=0)
+    config = TrainingConfig(targets=64, learning_rate=1e-2, warmup=10, precision="float32")
+    train(NextItem(model, walks(60), config, 0), config, epochs=3, seed=0)
+    return model.eval()
+
+
 @pytest.mark.parametrize("fusion", FUSIONS)
 @pytest.mark.parametrize(("family", "softmax"), KINDS)
 def test_a_beam_over_everything_equals_exact_scoring(fusion, family, softmax):
@@ -76,38 +87,60 @@ def test_a_filter_keeps_the_order_and_the_probabilities_of_the_whole_catalogue(f
         assert (items[user, n:] == -1).all()
 
 
-@pytest.mark.parametrize("beams", [1, 5, 40])
-@pytest.mark.parametrize("views", [(), ("id", "text")])
-@pytest.mark.parametrize(("family", "softmax"), KINDS)
-def test_nothing_that_was_not_found_scores_above_the_bound(family, softmax, views, beams):
+def certain(found, exact):
+    """How many of the found items' places the bound makes certain; they must be the right ones."""
+    count = ((found.scores >= found.bound[:, None]) & (found.items >= 0)).sum(1).tolist()
+    best = exact.sort(descending=True).indices
+    for user, n in enumerate(count):
+        assert found.items[user, :n].tolist() == best[user, :n].tolist()
+    return count
+
+
+@pytest.mark.parametrize("beams", [1, 7, 40])
+def test_nothing_that_was_not_found_scores_above_the_bound(learnt, beams):
+    histories = torch.tensor([[3, 4, 5, 6], [50, 7, -1, -1], [9, -1, -1, -1]])
+    with torch.inference_mode():
+        context = learnt.context(histories)
     torch.manual_seed(3)
-    if family == "paper" and views:
-        pytest.skip("the paper's family has no experts")
-    model = tiny_generator(family=family, softmax=softmax, experts={"views": views})
+    keep = torch.rand(60) < 0.5
+    allow = Filter.of(learnt.trie, keep)
+    exact = score_catalogue(learnt, context).masked_fill(~keep, float("-inf"))
+    found = ranked(learnt, context, beams, beams, allow)
+    assert beams < 40 or any(certain(found, exact))
+    rest = exact.scatter(1, found.items.clamp(min=0), float("-inf")).amax(1)
+    assert (rest <= found.bound + 1e-5).all()
+    assert ranked(learnt, context, 60, 60, allow).bound.isneginf().all()
+
+
+def distinct(model):
+    """The model with codes' scores apart; untrained, it says next to nothing."""
+    with torch.no_grad():
+        model.outputs.weight.mul_(20)
+    return model
+
+
+@pytest.mark.parametrize("beams", [1, 5, 40])
+@pytest.mark.parametrize("softmax", ["legal", "plain"])
+def test_the_bound_holds_for_the_sum_with_experts(softmax, beams):
+    torch.manual_seed(3)
+    model = distinct(tiny_generator(softmax=softmax, experts={"views": ["id", "text"]}))
     context = context_of(model)
-    allow = Filter.of(model.trie, torch.rand(200) < 0.5)
-    exact = score_catalogue(model, context)
-    if model.experts is not None:
-        with torch.inference_mode():
-            exact = exact + model.experts.combined(context.views, context.seen)
-    exact = exact.masked_fill(~allow.items(3), float("-inf"))
+    keep = torch.rand(200) < 0.5
+    allow = Filter.of(model.trie, keep)
+    with torch.inference_mode():
+        exact = score_catalogue(model, context) + model.experts.combined(
+            context.views, context.seen
+        )
+    exact = exact.masked_fill(~keep, float("-inf"))
     found = ranked(model, context, beams, beams, allow)
-    for user in range(3):
-        items = found.items[user][found.items[user] >= 0]
-        rest = exact[user].index_fill(0, items, float("-inf"))
-        certain = int((found.scores[user] >= found.bound[user]).sum())
-        best = exact[user].sort(descending=True).indices
-        assert found.items[user, :certain].tolist() == best[:certain].tolist()
-        if not views:
-            assert float(rest.max()) <= float(found.bound[user]) + 1e-5
-    wide = ranked(model, context, 200, 200, allow)
-    assert wide.bound.isinf().all()
+    assert beams < 40 or all(certain(found, exact))
+    assert ranked(model, context, 200, 200, allow).bound.isneginf().all()
 
 
 @pytest.mark.parametrize("beams", [1, 5, 40])
 def test_the_bound_holds_for_items_that_only_their_content_scores(beams):
     torch.manual_seed(4)
-    model = tiny_generator(experts={"views": ["id", "text"]})
+    model = distinct(tiny_generator(experts={"views": ["id", "text"]}))
     added = torch.rand(200) < 0.3
     model.share(added.numpy(), np.ones(200, np.int64), ratio=1000)  # let in with great weight
     context = context_of(model)
@@ -115,11 +148,23 @@ def test_the_bound_holds_for_items_that_only_their_content_scores(beams):
         exact = score_catalogue(model, context) + model.experts.combined(
             context.views, context.seen
         )
-    found = ranked(model, context, beams, beams)
-    for user in range(3):
-        certain = int((found.scores[user] >= found.bound[user]).sum())
-        best = exact[user].sort(descending=True).indices
-        assert found.items[user, :certain].tolist() == best[:certain].tolist()
+    assert beams < 40 or all(certain(ranked(model, context, beams, beams), exact))
+
+
+@pytest.mark.parametrize("share", [1.0, 0.2])
+@pytest.mark.parametrize(("family", "softmax"), KINDS)
+def test_behind_the_last_item_there_is_none(family, softmax, share):
+    torch.manual_seed(5)
+    model = tiny_generator(items=20, family=family, softmax=softmax)
+    keep = torch.rand(20) < share
+    with torch.inference_mode():
+        context = model.context(HISTORIES.clamp(max=19))
+    items, scores = beam_search(model, context, 40, Filter.of(model.trie, keep))
+    n = int(keep.sum())
+    wanted = keep.nonzero()[:, 0].expand(3, n)
+    assert (items[:, :n].sort(1).values == wanted).all()
+    assert (items[:, n:] == -1).all()
+    assert scores[:, n:].isneginf().all()
 
 
 def test_nothing_allowed_gives_nothing():
@@ -161,17 +206,6 @@ def test_experts_and_generator_add_up_over_every_candidate():
     items, scores = found.items, found.scores
     expected = total.masked_fill(~keep, float("-inf")).sort(1, descending=True)
     assert (items == expected.indices[:, :10]).all()
-
-
-@pytest.fixture(scope="module", params=KINDS, ids="-".join)
-def learnt(request):
-    """A model that has learnt what follows what, so that its scores are far apart."""
-    family, softmax = request.param
-    torch.manual_seed(5)
-    model = tiny_generator(items=60, family=family, softmax=softmax, decoder_layers=2, dropout=0)
-    config = TrainingConfig(targets=64, learning_rate=1e-2, warmup=10, precision="float32")
-    train(NextItem(model, walks(60), config, 0), config, epochs=3, seed=0)
-    return model.eval()
 
 
 @pytest.mark.parametrize("beams", [2, 7])

@@ -17,7 +17,6 @@ from mgrec.choice import best_epoch, sampled, scored, untimed
 from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Cases, Split
 from mgrec.ensemble import combine, fit_experts, refit_experts
-from mgrec.errors import RecipeError
 from mgrec.measure.metrics import ranks_of
 from mgrec.model.alignment import Alignment
 from mgrec.model.checkpoint import Checkpoint, owner, remove
@@ -88,28 +87,6 @@ class Checkpoints:
         """Delete all of them, when the artifact is saved."""
         if self.folder is not None:
             remove(self.folder, self.owner)
-
-
-def check_continues(recipe: Recipe, before: Recipe) -> None:
-    """Refuse a recipe under which an artifact's codes and weights would be others.
-
-    Raises
-    ------
-    RecipeError
-        With the first stage that differs.
-    """
-    free = {"dropout": before.model.dropout}
-    kept = {"model": (recipe.model.model_copy(update=free), before.model)}
-    kept |= {
-        stage: (getattr(recipe, stage), getattr(before, stage))
-        for stage in ("content", "quantiser", "ids")
-    }
-    for stage, (wanted, found) in kept.items():
-        if wanted != found:
-            raise RecipeError(
-                f"{stage}: found other values than the artifact's, expected the same: a run that"
-                " continues keeps its items, codes and weights"
-            )
 
 
 def fit_model(

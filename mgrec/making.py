@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mgrec import artifact
 from mgrec.catalogue import build_catalogue
+from mgrec.continuing import check_continues, saw_held_out, unseen
 from mgrec.data.dataset import Dataset
 from mgrec.data.splits import split
-from mgrec.fitting import Checkpoints, check_continues, fit_model, refit_model
+from mgrec.fitting import Checkpoints, fit_model, refit_model
 from mgrec.model.device import device_of
 from mgrec.recipe import Recipe
 from mgrec.recommender import Recommender
@@ -42,9 +44,12 @@ def make(
     users = users_of(data, catalogue)
     before = start.model if start else None
     saves = Checkpoints.beside(out, recipe, data.fingerprint, catalogue, before)
+    facts: dict[str, Any] = {"learned": {n: {"seconds": s} for n, s in catalogue.seconds.items()}}
     parts = split(users, recipe.split)
+    if start is not None and saw_held_out(start, recipe):
+        parts = unseen(parts, users, start)
+        facts["continues"] = {"validation": len(parts.validation), "test": len(parts.test)}
     fitted = fit_model(catalogue, parts, recipe, saves, before)
-    facts = {"learned": {name: {"seconds": taken} for name, taken in catalogue.seconds.items()}}
     made = Recommender(
         recipe,
         catalogue,
@@ -56,7 +61,7 @@ def make(
     )
     if len(parts.test):
         begun = time.monotonic()
-        tested = made.evaluate()
+        tested = made.measured(parts)
         made.facts["test_seconds"] = time.monotonic() - begun
         made.facts["test"] = tested.to_dict()
         made = replace(made, tested=tested)

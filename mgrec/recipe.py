@@ -91,10 +91,13 @@ class Recipe(Config):
             If there is no such recipe or a field of the file is unknown or malformed.
         """
         if name in cls.names():
-            return cls.parse((files("mgrec") / "recipes" / f"{name}.yaml").read_text(), name)
+            return cls.parse((files("mgrec") / "recipes" / f"{name}.yaml").read_text("utf-8"), name)
         path = Path(name)
         if path.suffix in {".yaml", ".yml"} and path.is_file():
-            return cls.parse(path.read_text(), name)
+            try:
+                return cls.parse(path.read_text("utf-8"), name)
+            except UnicodeDecodeError as error:
+                raise RecipeError(f"{name}: not UTF-8: {error.reason}") from None
         raise RecipeError(
             f"recipe '{name}': unknown.{nearest(name, cls.names())}"
             f" Expected one of {', '.join(cls.names())}, or a YAML file."

@@ -215,6 +215,16 @@ class Recommender:
         """Whether it was trained on everything, the test cases included."""
         return "final" in self.facts
 
+    @property
+    def continues(self) -> bool:
+        """Whether it continues an artifact that was trained on what it holds out itself."""
+        return "continues" in self.facts
+
+    @property
+    def knows_tests(self) -> bool:
+        """Whether its weights have seen test cases."""
+        return self.final or self.continues
+
     def split(self) -> Split:
         """Return what was trained on and what was held out."""
         return split(self.users, self.recipe.split)
@@ -230,16 +240,24 @@ class Recommender:
         Raises
         ------
         RequestError
-            If the recipe holds nothing out.
+            If nothing was held out, or its weights have seen that.
         """
         parts = self.split()
         if not len(parts.test):
-            raise RequestError("evaluate: nothing was held out, expected a split other than 'none'")
-        if self.final:
             raise RequestError(
-                "evaluate: this artifact was trained on the test cases too (--final); what was"
-                " measured before that is in its run.json, under 'test'"
+                "evaluate: nothing was held out, expected a split other than 'none', and users with"
+                " three interactions or more"
             )
+        if self.knows_tests:
+            how = "was trained" if self.final else "continues one that was trained"
+            raise RequestError(
+                f"evaluate: this artifact {how} on the test cases too (--final); what was"
+                " measured before, of what it had not seen, is in its run.json, under 'test'"
+            )
+        return self.measured(parts, exclude_seen=exclude_seen)
+
+    def measured(self, parts: Split, *, exclude_seen: bool = False) -> Evaluation:
+        """Measure on the test cases of a split, which its training must not have seen."""
         say(f"ranking {len(parts.test):,} test cases: {self.plan(LISTED)}")
         found = self.top(parts.test.history, LISTED, exclude_seen)
         return measure(found, parts, self.catalogue.n_items, self.catalogue.present())

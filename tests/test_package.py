@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mgrec import Recipe
+from mgrec.errors import RecipeError
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("sentence_transformers", "transformers", "PIL", "ray", "fastapi", "matplotlib", "jinja2")
@@ -35,6 +36,7 @@ ORDER = (
         "recommender",
         "storage",
         "making",
+        "continuing",
         "questions",
         "answering",
         "everybody",
@@ -45,6 +47,13 @@ ORDER = (
     ("serving",),
     ("cli",),
 )
+
+
+def test_a_recipe_that_is_not_utf_8_is_named(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_bytes("seed: 1  # ö".encode("utf-16"))
+    with pytest.raises(RecipeError, match=r"mine\.yaml: not UTF-8"):
+        Recipe.named(str(file))
 
 
 def test_importing_mgrec_imports_nothing_heavy():

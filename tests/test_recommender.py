@@ -128,6 +128,39 @@ def test_final_trains_on_everything_and_keeps_the_measured_figures(data, tiny):
     assert bool(differs.any())
 
 
+def test_what_continues_a_final_run_is_measured_on_what_that_had_not_seen(data, tiny, tmp_path):
+    final = Recommender.fit(data, tiny(), final=True)
+    with pytest.raises(RequestError, match="nothing new to choose by"):
+        Recommender.fit(data, start=final)
+    new = [np.setdiff1d(np.arange(data.n_items), data.log[user])[:2] for user in range(3)]
+    more = {
+        "user_id": np.repeat(data.users[:3].to_list(), 2),
+        "item_id": data.items["item_id"].gather(np.concatenate(new)),
+        "timestamp": np.tile([2**31, 2**31 + 1], 3),
+    }
+    ids, log = data.items["item_id"], data.log
+    old = pl.DataFrame(
+        {
+            "user_id": np.repeat(data.users.to_list(), log.lengths),
+            "item_id": ids.gather(log.items),
+            "timestamp": np.arange(len(log.items)),
+        }
+    )
+    longer = Dataset.from_frames(data.items, pl.concat([old, pl.DataFrame(more)]))
+    made = Recommender.fit(longer, start=final, out=tmp_path / "run")
+    assert made.facts["continues"] == {"validation": 3, "test": 3}
+    assert made.tested is not None
+    assert made.tested.users.tolist() == [0, 1, 2]
+    for further in (Recommender.load(tmp_path / "run"), made):
+        assert not further.final
+        with pytest.raises(RequestError, match="continues one that was trained"):
+            further.evaluate()
+    with pytest.raises(RequestError, match="nothing new"):
+        Recommender.fit(longer, start=made)
+    honest = Recommender.fit(data, tiny())
+    assert not Recommender.fit(longer, start=honest).knows_tests
+
+
 def test_a_run_continues_on_new_logs_with_its_own_catalogue(trained, world, data):
     rows = world.interactions
     new = pl.DataFrame({"item_id": ["brand new"], "price": [1.0]})

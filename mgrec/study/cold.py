@@ -123,19 +123,19 @@ def cold_start(
         If nothing is held out to test on, or no test case has a new item as its target.
     """
     rows = drawn(data, share, seed)
-    with own_folder(out, COLD):
-        made = fitted(out / "run", without(data, rows), recipe)
-    grown = made.add_items(
-        data.items[rows], embeddings=_ready(data, rows, made.catalogue), folder=data.root
-    ).catalogue
-    parts = split(data, recipe.split)
-    index = grown.index_of(data.items["item_id"])
-    old = made.catalogue.n_items
+    parts, old = split(data, recipe.split), data.n_items - len(rows)
+    index = _grown_index(data.n_items, rows)
     tests, validation = (
         _renumbered(_unseen(cases, data, rows, recipe.split), index)
         for cases in (parts.test, parts.validation)
     )
     asked = _asked(tests, old, recipe.seed)
+    with own_folder(out, COLD):
+        made = fitted(out / "run", without(data, rows), recipe)
+    grown = made.add_items(
+        data.items[rows], embeddings=_ready(data, rows, made.catalogue), folder=data.root
+    ).catalogue
+    assert (index == grown.index_of(data.items["item_id"])).all()
     tried = _tried(made, grown, validation.sample(SAMPLE, recipe.seed))
     best = max(tried, key=tried.__getitem__)
     before = _scores(made, asked.warm)
@@ -213,6 +213,16 @@ def _ready(data: Dataset, rows: NDArray[np.int64], catalogue: Catalogue) -> Read
     return vectors | {name: c.select(rows) for name, c in data.codes.items() if name in bare}
 
 
+def _grown_index(n_items: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return int64 [items]: where items stand once some, ``rows``, came after all others."""
+    new = np.zeros(n_items, bool)
+    new[rows] = True
+    index = np.empty(n_items, np.int64)
+    index[~new] = np.arange(n_items - len(rows))
+    index[rows] = np.arange(n_items - len(rows), n_items)
+    return index
+
+
 def _renumbered(cases: Cases, index: NDArray[np.int64]) -> Cases:
     history = Sequences(cases.history.offsets, index[cases.history.items].astype(np.int32))
     return Cases(cases.users, history, index[cases.targets].astype(np.int32))
@@ -231,6 +241,8 @@ def _asked(cases: Cases, old: int, seed: int) -> Asked:
     place = np.arange(int(max(cases.history.items.max(initial=0), cases.targets.max())) + 1)
     shorter, left = known_only(cases.history, np.where(place < old, place, -1))
     kept = left[~new[left]]
+    if not len(kept):
+        raise RequestError("cold: no test case is left without new items, expected a smaller share")
     warm = Cases(cases.users[kept], shorter.select(kept), cases.targets[kept])
     return Asked(cases.select(np.flatnonzero(new)), warm.sample(SAMPLE, seed))
 

@@ -38,7 +38,7 @@ class Company:
 
 
 def pivot_of(codes: Mapping[str, Codes], counts: NDArray[np.integer]) -> int | None:
-    """Return the most taken item with every modality; None where no item has every one.
+    """Return the most taken item with every modality; None where no item has, or there is none.
 
     Items whose first codes are each shared by at least four others go before those in sparser
     company, of whom there would be little to see.
@@ -48,6 +48,8 @@ def pivot_of(codes: Mapping[str, Codes], counts: NDArray[np.integer]) -> int | N
     codes : block -> codes
     counts : int [items], how often training saw each item
     """
+    if not codes:
+        return None
     has = np.logical_and.reduce([block.present for block in codes.values()])
     if not has.any():
         return None

@@ -14,6 +14,8 @@ from mgrec.data.dataset import Dataset
 from mgrec.errors import DataError, RecipeError, RequestError
 from mgrec.recipe import Recipe
 
+TAKEN = {"popularity", "linear", "sasrec", "sasrec-trials"}  # folders of baselines
+TAKEN_HEAD = "item-knn-on-"
 REFERENCE = "late++"  # what every row is tested against, where it is in the grid
 
 
@@ -71,7 +73,7 @@ def entries(
     *,
     seeds: int = 3,
     settings: Iterable[str] = (),
-    base: str = REFERENCE,
+    base: str | None = None,
     more: Sequence[Entry] = (),
 ) -> tuple[Entry, ...]:
     """Read what is to be compared.
@@ -80,7 +82,8 @@ def entries(
     ----------
     recipes : names or YAML files; ``name*1`` has one seed, whatever `seeds` says
     sweeps : ``key=value,value,...`` or ``recipe: key=value,...``: a row a value with one seed,
-        everything else as in the recipe, `base` if none is named
+        everything else as in the recipe; if none is named as in the row `base`, which is that of
+        these rows that would be the `reference`
     settings : overrides for every row, ``key=value``
     more : rows of studies; what is there already is not asked for twice
 
@@ -91,8 +94,15 @@ def entries(
     """
     settings = list(settings)
     rows = [_headline(word, seeds, settings) for word in recipes]
-    rows += [row for sweep in sweeps for row in swept(sweep, settings, base)]
+    words = {
+        row.name: word.partition("*")[0].strip() for row, word in zip(rows, recipes, strict=True)
+    }
+    name = base or reference(rows, None) or REFERENCE
+    rows += [row for sweep in sweeps for row in swept(sweep, settings, words.get(name, name))]
     folders = sorted(row.slug.lower() for row in rows)
+    for folder in folders:
+        if folder in TAKEN or folder.startswith(TAKEN_HEAD):
+            raise RequestError(f"compare: a row is called '{folder}', which is a baseline's name")
     for one, other in pairwise(folders):
         if one == other:
             raise RequestError(f"compare: two rows are called '{one}', expected names that differ")

@@ -49,13 +49,15 @@ class Ground:
 
     def protocol(self, exclude_seen: bool) -> str:
         """Say in one sentence how figures are measured."""
-        return stated(self.config.kind, self.data.n_items, exclude_seen)
+        chosen = len(self.parts.validation) > 0
+        return stated(self.config.kind, self.data.n_items, exclude_seen, chosen)
 
 
-def stated(split: str, n_items: int, exclude_seen: bool) -> str:
-    """Say in one sentence how figures are measured."""
+def stated(split: str, n_items: int, exclude_seen: bool, chosen: bool) -> str:
+    """Say in one sentence how figures are measured; `chosen`: whether on validation."""
     seen = "items of a user's history left out" if exclude_seen else "nothing filtered"
     return (
         f"Test of the split '{split}', item level, ranked against all {n_items:,} items, {seen},"
-        " selected on validation; 95% bootstrap intervals over users."
+        f" {'selected on validation' if chosen else 'nothing to select by'}; 95% bootstrap"
+        " intervals over users."
     )

@@ -45,7 +45,7 @@ class Ledger:
         """
         if self.data != now.data:
             raise RequestError(f"{folder}: its runs are of other data, expected another --out")
-        if sorted(self.settings) != sorted(now.settings):
+        if _last(self.settings) != _last(now.settings):
             raise RequestError(
                 f"{folder}: its runs have the settings {_listed(self.settings)}, found"
                 f" {_listed(now.settings)}; expected the same, or another --out"
@@ -112,6 +112,11 @@ def _entry(values: dict[str, Any]) -> Entry:
 
 def _plain(recipe: Recipe) -> dict[str, Any]:
     return recipe.model_dump(mode="json")
+
+
+def _last(settings: Sequence[str]) -> dict[str, str]:
+    """Return what counts of settings: the last of each field, whatever their order."""
+    return dict(setting.split("=", 1) for setting in settings)
 
 
 def _listed(settings: Sequence[str]) -> str:

@@ -21,7 +21,8 @@ from mgrec.study.table import Table
 
 def protocol(made: Recommender, exclude_seen: bool) -> str:
     """Say in one sentence how figures were measured."""
-    return stated(made.recipe.split.kind, made.catalogue.n_items, exclude_seen)
+    chosen = len(made.split().validation) > 0
+    return stated(made.recipe.split.kind, made.catalogue.n_items, exclude_seen, chosen)
 
 
 def row(name: str, kind: Kind, found: Evaluation, seen_out: Evaluation | None = None) -> Row:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mgrec import artifact
 from mgrec.data.dataset import Dataset
+from mgrec.errors import RequestError
 from mgrec.recipe import Recipe
 from mgrec.recommender import Recommender
 from mgrec.study.outcomes import check_same
@@ -17,11 +18,18 @@ def fitted(folder: Path, data: Dataset, recipe: Recipe) -> Recommender:
     Raises
     ------
     RequestError
-        If the folder has one of another recipe, or of other data.
+        If the folder has one of another recipe, of other data, or one that was changed since.
     """
     if not (folder / "manifest.json").is_file():
         return Recommender.fit(data, recipe, out=folder)
     manifest = artifact.read_manifest(folder)
     wanted = {"recipe": recipe.model_dump(mode="json"), "data": data.fingerprint}
     check_same(folder, {"recipe": manifest.recipe, "data": manifest.fingerprint}, wanted)
-    return Recommender.load(folder)
+    made = Recommender.load(folder)
+    same = made.catalogue.items["item_id"].equals(data.items["item_id"])
+    if made.knows_tests or not same or not made.catalogue.listed.all():
+        raise RequestError(
+            f"{folder}: holds a run that was trained on everything, or whose catalogue was changed"
+            " since; expected the run as it was made, or another --out"
+        )
+    return made

@@ -23,7 +23,7 @@ from mgrec.study.ground import Ground
 from mgrec.study.outcomes import Cost, Outcome, load, save
 from mgrec.study.parts import Kind
 from mgrec.study.resumed import fitted
-from mgrec.study.tuning import Tuning, budget
+from mgrec.study.tuning import Tuning
 
 BASELINES = ("popularity", "item-knn", "linear", "sasrec")
 
@@ -216,7 +216,7 @@ def sasrec_runs(tuning: Tuning, seeds: Sequence[int]) -> list[Run]:
             trained = tuning.train(chosen, seed)
             size = sum(p.numel() for p in trained.model.parameters())
             cost = Cost(size, trained.progress.seconds)
-            return Ranking(trained.model, cost, notes=f"{chosen}, {budget(tuning.recipe)}")
+            return Ranking(trained.model, cost, notes=f"{chosen}, {tuning.chosen_by}")
 
         return Run("SASRec", "baseline", seed, tuning.settings(seed), train)
 

@@ -223,18 +223,19 @@ def bases(entries: Sequence[Entry]) -> list[Entry]:
 def roles(entries: Sequence[Entry], base: Entry) -> dict[Variant, Entry]:
     """Return the rows that claims are judged by, by what they are of a base; itself is `WHOLE`."""
     judged = dict.fromkeys(variant for name in CLAIMS for variant in STUDIES[name])
-    found = {variant: find(entries, base, variant) for variant in judged}
-    return {
-        variant: entry
-        for variant, entry in found.items()
-        if entry is not None and (entry == base) == (variant == WHOLE)
-    }
+    found = {variant: find(entries, base, variant) for variant in judged if variant != WHOLE}
+    others = {v: entry for v, entry in found.items() if entry is not None and entry != base}
+    return {WHOLE: base, **others}
 
 
 def find(entries: Sequence[Entry], base: Entry, variant: Variant) -> Entry | None:
-    """Return the row of a grid that is a variant of another, whatever it is called."""
+    """Return the row of a grid that is a variant of another, whatever it is called.
+
+    Of several the one that was asked for by itself, which has more seeds than a sweep's.
+    """
     wanted = canonical(base.recipe.override(changes_of(base.recipe, variant)))
-    return next((entry for entry in entries if canonical(entry.recipe) == wanted), None)
+    alike = [entry for entry in entries if canonical(entry.recipe) == wanted]
+    return next((entry for entry in alike if entry.headline), next(iter(alike), None))
 
 
 def canonical(recipe: Recipe) -> Recipe:

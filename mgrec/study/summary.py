@@ -49,15 +49,20 @@ def report_run(made: Recommender, path: Path, dataset: str | None = None) -> Tab
     dataset : one that papers share, for their figures beside ours
     """
     parts = made.split()
+    rows: tuple[Row, ...] = ()
     if not len(parts.test):
-        rows: tuple[Row, ...] = ()
         page = summary(made, parts, rows, {}, "Nothing was held out of training.")
         _write(path, page)
         return Table(rows, "Nothing was held out, so nothing was measured.")
-    if made.final:
-        kept = {n: Interval(**v) for n, v in made.facts["test"]["metrics"].items()}
-        rows = (Row(made.recipe.name, "model", kept, "before it was trained on everything"),)
-        words = "Measured before the model was trained on everything, the test cases included."
+    if made.knows_tests:
+        tested = made.facts.get("test")
+        if tested is None:
+            words = "All test cases had been seen before, so nothing was measured."
+        else:
+            note = "before it was trained on everything" if made.final else "on what was new to it"
+            words = f"Measured {note}, as its weights have seen test cases since or before."
+            kept = {name: Interval(**value) for name, value in tested["metrics"].items()}
+            rows = (Row(made.recipe.name, "model", kept, note),)
         _write(path, summary(made, parts, rows, {}, words))
         return Table(rows, protocol(made, False), (words,))
     ours = made.tested or made.evaluate()
@@ -144,7 +149,7 @@ def summary(
         slices=_slices(measured),
         codebooks=tuple(_codebooks(made)),
         curves=tuple(_curves(made)),
-        users=tuple(_users(made, parts)) if len(parts.test) and not made.final else (),
+        users=tuple(_users(made, parts)) if len(parts.test) and not made.knows_tests else (),
         warnings=tuple(made.facts.get("notes", ())),
         score="log probability" if made.model.experts is None else "weighted log probabilities",
         recipe=made.recipe.to_yaml(),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,6 @@ class Trial:
 
 
 TRIALS = tuple(Trial(dropout, rate) for dropout, rate in product(DROPOUTS, RATES))
-
-
-def budget(recipe: Recipe) -> str:
-    """Say what tuning may cost, in words."""
-    each = f"{recipe.training.epochs} epochs"
-    if recipe.training.minutes is not None:
-        each += f" and {recipe.training.minutes:g} minutes"
-    return f"chosen by {SELECT} on validation among {len(TRIALS)} trials of at most {each} each"
 
 
 @dataclass(frozen=True)
@@ -91,12 +84,13 @@ class Tuning:
             if not file.is_file():
                 say(f"SASRec: {trial}")
                 found = self.train(trial, 0)
-                kept = {"identity": self.settings(0), SELECT: found.progress.best}
+                best = found.progress.best
+                kept = {"identity": self.settings(0), SELECT: best if isfinite(best) else None}
                 with new_file(file) as draft:
                     draft.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
             try:
                 known = json.loads(file.read_bytes())
-                identity, score = known["identity"], float(known[SELECT])
+                identity, score = known["identity"], float(known[SELECT] or 0.0)
             except (ValueError, KeyError, TypeError) as error:
                 why = in_one_line(error)
                 raise ArtifactError(f"{file}: corrupt ({why}): delete it") from None
@@ -106,6 +100,16 @@ class Tuning:
     def best(self) -> Trial:
         """Return the trial that scores highest on validation, the first of equals."""
         return max(self.trials(), key=lambda trial: trial.score or 0.0)
+
+    @property
+    def chosen_by(self) -> str:
+        """How the best trial is chosen, and what tuning may cost, in words."""
+        each = f"{self.recipe.training.epochs} epochs"
+        if self.recipe.training.minutes is not None:
+            each += f" and {self.recipe.training.minutes:g} minutes"
+        if not len(self.ground.parts.validation):
+            return f"not chosen, as there is no validation case; at most {each}"
+        return f"chosen by {SELECT} on validation among {len(TRIALS)} trials of at most {each} each"
 
     def train(self, trial: Trial, seed: int) -> Trained:
         """Train, or resume; a training that had ended is only loaded."""

@@ -32,6 +32,8 @@ def verdict(comparison: Comparison) -> str:
     first = comparison.standings[0]
     ours = next((line for line in first.lines if line.name == comparison.reference), None)
     if ours is None:
+        if not comparison.reference:
+            return "No recipe applies to the data, so nothing is tested."
         return f"No run of {comparison.reference} is done yet, so nothing is tested."
     others = [line for line in first.lines if line.test is not None]
     answer = _answer(ours, [line for line in others if line.headline])

@@ -4,8 +4,11 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 
+from mgrec import Dataset
+from mgrec.data.cold import drawn
 from mgrec.data.features import Embeddings
 from mgrec.data.worlds import make_world
 from mgrec.errors import RequestError
@@ -135,6 +138,17 @@ def test_nobody_is_asked_for_what_training_saw(tiny, tmp_path):
     assert len(found.before) == sum(len(items) >= 3 for items in asked)
     cold = sum(items[-1] not in old for items in histories)
     assert all(len(way.cold) == cold for way in found.ways)
+
+
+def test_a_share_that_leaves_nobody_else_is_refused_before_training(tiny, tmp_path):
+    items = pl.DataFrame({"item_id": [f"i{n}" for n in range(8)], "text": list("abcdefgh")})
+    rows = [(f"u{u}", f"i{n}", u * 10 + n) for u in range(2) for n in range(8)]
+    log = pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row")
+    data = Dataset.from_frames(items, log)  # both took i7 last
+    seed = next(seed for seed in range(99) if 7 in drawn(data, 0.5, seed))
+    with pytest.raises(RequestError, match="no test case is left without new items"):
+        cold_start(data, tiny("text"), tmp_path / "out", share=0.5, seed=seed)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_split_that_holds_nothing_out_is_refused(planted, tiny, tmp_path):

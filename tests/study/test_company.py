@@ -33,6 +33,10 @@ def test_the_pivot_is_the_most_taken_item_that_has_company_and_every_modality():
     assert pivot_of(nobody, counts) is None
 
 
+def test_without_a_block_there_is_no_pivot():
+    assert pivot_of({}, np.ones(3, np.int64)) is None
+
+
 def test_company_shares_the_first_code_most_taken_first():
     counts = np.array([1, 2, 3, 4, 5, 50, 40, 30])
     found = company({"text": TEXT, "image": IMAGE}, counts, 4)

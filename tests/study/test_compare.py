@@ -16,6 +16,7 @@ from mgrec.measure.intervals import Interval, holm, paired
 from mgrec.measure.metrics import metric
 from mgrec.model.training import _Loop
 from mgrec.recipe import Recipe
+from mgrec.serving.live import Live
 from mgrec.study import wording
 from mgrec.study.compare import compare
 from mgrec.study.comparison import Comparison, standing
@@ -355,14 +356,26 @@ def test_rows_are_read_from_words():
         "late",
         "late, model.dim=16",
         "late, model.dim=32",
-        "late++, ids.modalities=[text, image]",
+        "late, ids.modalities=[text, image]",
     ]
     assert [len(row.seeds) for row in rows] == [3, 1, 1, 1, 1]
     assert rows[2].recipe.model.dim == 16
     assert rows[2].seeded(0).name == "late, model.dim=16"
-    assert reference(rows, None) == "late++, ids.modalities=[text, image]"
+    assert reference(rows, None) == "late"
     assert reference(rows[:2], None) == "late"
     assert reference(rows, "text") == "text"
+
+
+def test_a_sweep_that_names_no_recipe_is_of_the_reference(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("ids: {fusion: late, modalities: [text, image]}")
+    for recipes, base, expected in (
+        (["text", "paper-late++"], None, "paper-late++"),
+        (["late++", "text*2"], "text", "text"),
+        (["late++", str(file)], "mine", "mine"),
+    ):
+        [*_, swept] = entries(recipes, ["model.dim=16"], base=base)
+        assert swept.name == f"{expected}, model.dim=16"
 
 
 @pytest.mark.parametrize(
@@ -387,6 +400,37 @@ def test_what_cannot_be_asked_is_one_line(data, tmp_path, recipes, options, mess
         put(data, tmp_path, recipes, **options)
     assert "\n" not in str(refused.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["linear", "SASRec", "Popularity", "item-kNN on text"])
+def test_no_row_has_a_baselines_name(data, tmp_path, name):
+    file = tmp_path / f"{name}.yaml"
+    file.write_text("ids: {modalities: [text]}")
+    with pytest.raises(RequestError, match="a baseline's name"):
+        put(data, tmp_path / "out", (str(file),))
+
+
+def test_a_run_that_was_changed_since_is_not_measured_again(data, tmp_path):
+    put(data, tmp_path, ("text",), baselines=())
+    Live.open(tmp_path / "runs" / "text-0").remove_items(data.items["item_id"][:1])
+    with pytest.raises(RequestError, match="catalogue was changed"):
+        put(data, tmp_path, ("text",), baselines=(), exclude_seen=True)
+
+
+def test_where_nothing_could_be_chosen_the_report_says_so(data, tmp_path):
+    ground = Ground.of(data, Recipe.named("text").split)
+    none = dataclasses.replace(
+        ground.parts, validation=ground.parts.validation.select(np.arange(0))
+    )
+    blind = dataclasses.replace(ground, parts=none)
+    recipe = Recipe.named("text").override(["training.epochs=1"])
+    tuning = Tuning(tmp_path, blind, recipe)
+    assert "not chosen" in tuning.chosen_by
+    assert "nothing to select by" in blind.protocol(False)
+    assert "selected on validation" in ground.protocol(False)
+    tuning.best()
+    for file in tmp_path.glob("*.json"):
+        assert json.loads(file.read_text())["NDCG@10"] is None
 
 
 def test_a_damaged_outcome_is_named(data, tmp_path):

@@ -16,7 +16,7 @@ from mgrec.study.compare import compare
 from mgrec.study.comparison_page import page
 from mgrec.study.grid import entries, inapplicable, made, merged
 from mgrec.study.runs import training_seconds
-from mgrec.study.studies import canonical, find, rows
+from mgrec.study.studies import WHOLE, bases, canonical, find, roles, rows
 from tests.conftest import TINY
 
 FAST = [*TINY, "training.epochs=1", "alignment.epochs=1"]
@@ -235,8 +235,20 @@ def test_of_two_settings_of_one_field_the_later_counts(data, tmp_path):
     compare(data, tmp_path, ("text",), settings=settings, **options)
     assert Recommender.load(tmp_path / "runs" / "text-0").recipe.training.epochs == 2
     compare(data, tmp_path, ("text",), settings=[*settings[1:], settings[0]], **options)
-    with pytest.raises(RequestError, match=r"training\.epochs"):
-        compare(data, tmp_path, ("text",), settings=[*settings[:-2], *settings[:-3:-1]], **options)
+    for row in ("text", "image"):  # another row has no recipe there to be compared with
+        with pytest.raises(RequestError, match=r"training\.epochs"):
+            compare(data, tmp_path, (row,), settings=[*settings[:-2], *settings[:-3:-1]], **options)
+
+
+def test_claims_are_of_the_row_itself_whatever_else_says_the_same():
+    settings = ["quantiser.levels=2"]
+    sweeps = ["late++: quantiser.levels=2", "late: quantiser.levels=2"]
+    found = entries((), sweeps, settings=settings)
+    found = merged(found, entries(["late", "late++"], settings=settings))
+    [base] = bases(found)
+    judged = {entry.name for entry in roles(found, base).values()}
+    assert roles(found, base)[WHOLE] is base
+    assert judged == {"late", "late++"}
 
 
 def test_the_seconds_of_a_learned_block_are_part_of_what_training_took(data, tiny):

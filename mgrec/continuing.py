@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
+from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Cases, Split
-from mgrec.errors import RecipeError, RequestError
+from mgrec.errors import RecipeError
 from mgrec.recipe import Recipe
 from mgrec.recommender import Recommender
 from mgrec.users import Users
@@ -35,32 +39,76 @@ def check_continues(recipe: Recipe, before: Recipe) -> None:
             )
 
 
-def saw_held_out(start: Recommender, recipe: Recipe) -> bool:
-    """Whether an artifact's weights may have seen what a run under a recipe holds out."""
-    return start.knows_tests or start.recipe.split != recipe.split
+def unseen(
+    parts: Split, users: Users, recipe: Recipe, start: Recommender
+) -> tuple[Split, dict[str, Any]]:
+    """Leave out the cases that the weights to continue from have seen.
 
+    A target is new to them if it came after all that they saw, or if they saw its user take it less
+    often than it was taken by then. Where no validation case is new, epochs are chosen by what was
+    seen: a worse choice, but no figure is untrue by it.
 
-def unseen(parts: Split, users: Users, start: Recommender) -> Split:
-    """Leave out the cases whose target an artifact's log held for the same user.
-
-    Raises
-    ------
-    RequestError
-        If none is left to choose the number of epochs by.
+    Returns
+    -------
+    parts : what is left of them
+    facts : ``continues``: how many test cases are left, whether the weights have seen others
+        (`saw_tests`), the last moment that they saw (`until`), and whether the log holds all that
+        they saw (`whole`); where it does not, whatever continues that run goes by moments only
     """
-    validation, test = (_new(cases, users, start.users) for cases in (parts.validation, parts.test))
-    if len(parts.validation) and not len(validation):
-        raise RequestError(
-            "--from: the artifact was trained on everything, and the log has nothing new to choose"
-            " by; expected new interactions, or an artifact made without --final"
+    before = start.facts.get("continues", {"whole": True, "until": None})
+    until = max(filter(None, [before["until"], _last(start.users)]), default=None)
+    honest = not start.knows_tests and start.recipe.split == recipe.split
+    seen = _taken(start.users, start.split().train if honest else start.users.log)
+    validation, test = (
+        cases.select(
+            np.flatnonzero(
+                _later(cases, users, until) | (before["whole"] & _rarer(cases, users, seen))
+            )
         )
-    return replace(parts, validation=validation, test=test)
+        for cases in (parts.validation, parts.test)
+    )
+    facts = {
+        "test": len(test),
+        "saw_tests": start.knows_tests or len(test) < len(parts.test),
+        "until": until,
+        "whole": before["whole"] and _holds(_taken(users, users.log), seen),
+    }
+    left = validation if len(validation) else parts.validation
+    return replace(parts, validation=left, test=test), {"continues": facts}
 
 
-def _new(cases: Cases, users: Users, before: Users) -> Cases:
-    asked = users.ids.gather(cases.users).to_list()
-    rows = np.array([-1 if (row := before.row(user)) is None else row for user in asked], np.int64)
-    width = max(int(log.max(initial=0)) for log in (cases.targets, before.log.items)) + 1
-    owner = np.repeat(np.arange(len(before)), before.log.lengths)
-    held = np.isin(rows * width + cases.targets, owner * width + before.log.items)
-    return cases.select(np.flatnonzero(~held | (rows < 0)))
+def _last(users: Users) -> int | None:
+    return None if users.times is None else int(users.times.max(initial=0))
+
+
+def _later(cases: Cases, users: Users, until: int | None) -> NDArray[np.bool_]:
+    """Return bool [cases]: whether the target came after a moment; where it is known."""
+    if until is None or users.times is None:
+        return np.zeros(len(cases), bool)
+    place = users.log.offsets[:-1][cases.users] + cases.history.lengths
+    return users.times[place] > until
+
+
+def _rarer(cases: Cases, users: Users, seen: pl.DataFrame) -> NDArray[np.bool_]:
+    """Return bool [cases]: whether the user was not yet seen to take the target so often."""
+    owner = np.repeat(np.arange(len(cases)), cases.history.lengths)
+    again = cases.history.items == cases.targets[owner]
+    before = np.bincount(owner, weights=again, minlength=len(cases))
+    ids = users.ids.cast(pl.String).gather(cases.users)
+    asked = pl.DataFrame({"user": ids, "item": cases.targets})
+    found = asked.join(seen, on=["user", "item"], how="left", maintain_order="left")
+    rarer: NDArray[np.bool_] = found["times"].fill_null(0).to_numpy() <= before
+    return rarer
+
+
+def _taken(users: Users, log: Sequences) -> pl.DataFrame:
+    """Return how often each user took each item: columns user, item, times."""
+    owner = np.repeat(np.arange(len(log)), log.lengths)
+    ids = users.ids.cast(pl.String).gather(owner)
+    return pl.DataFrame({"user": ids, "item": log.items}).group_by("user", "item").len("times")
+
+
+def _holds(log: pl.DataFrame, seen: pl.DataFrame) -> bool:
+    """Whether a log has all that was seen."""
+    found = seen.join(log, on=["user", "item"], how="left")
+    return bool((found["times_right"].fill_null(0) >= found["times"]).all())

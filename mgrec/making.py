@@ -11,7 +11,7 @@ import numpy as np
 
 from mgrec import artifact
 from mgrec.catalogue import build_catalogue
-from mgrec.continuing import check_continues, saw_held_out, unseen
+from mgrec.continuing import check_continues, unseen
 from mgrec.data.dataset import Dataset
 from mgrec.data.splits import split
 from mgrec.fitting import Checkpoints, fit_model, refit_model
@@ -46,9 +46,9 @@ def make(
     saves = Checkpoints.beside(out, recipe, data.fingerprint, catalogue, before)
     facts: dict[str, Any] = {"learned": {n: {"seconds": s} for n, s in catalogue.seconds.items()}}
     parts = split(users, recipe.split)
-    if start is not None and saw_held_out(start, recipe):
-        parts = unseen(parts, users, start)
-        facts["continues"] = {"validation": len(parts.validation), "test": len(parts.test)}
+    if start is not None:
+        parts, continues = unseen(parts, users, recipe, start)
+        facts |= continues
     fitted = fit_model(catalogue, parts, recipe, saves, before)
     made = Recommender(
         recipe,

@@ -139,23 +139,36 @@ class Recipe(Config):
         """
         values = self.model_dump()
         for setting in settings:
-            key, equals, text = setting.partition("=")
-            if not equals:
-                raise RecipeError(f"setting '{setting}': expected key=value")
-            *parents, last = self._resolve(key.strip()).split(".")
+            key, value = self.read(setting)
+            *parents, last = key.split(".")
             place = values
             for parent in parents:
                 place = place.setdefault(parent, {})
                 if not isinstance(place, dict):
                     raise RecipeError(f"setting '{setting}': '{parent}' has no fields of its own")
-            try:
-                place[last] = yaml.safe_load(text)
-            except yaml.YAMLError:
-                raise RecipeError(f"setting '{setting}': value is not YAML") from None
+            place[last] = value
         return self._build(values, "setting")
 
-    def _resolve(self, key: str) -> str:
-        known = _fields(type(self))
+    @classmethod
+    def read(cls, setting: str) -> tuple[str, Any]:
+        """Return a setting's field, its whole name, and its value.
+
+        Raises
+        ------
+        RecipeError
+            If it is not ``key=value``, the key unknown or ambiguous, or the value no YAML.
+        """
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise RecipeError(f"setting '{setting}': expected key=value")
+        try:
+            return cls._resolve(key.strip()), yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise RecipeError(f"setting '{setting}': value is not YAML") from None
+
+    @classmethod
+    def _resolve(cls, key: str) -> str:
+        known = _fields(cls)
         if key in known or any(k in _OPEN and key.startswith(k + ".") for k in known):
             return key
         ending = [k for k in known if k.split(".")[-1] == key]

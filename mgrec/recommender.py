@@ -93,7 +93,8 @@ class Recommender:
             call resumes a run that was killed. Without it nothing is written.
         final : after the usual run has chosen the number of epochs and measured, train anew on
             everything for that many, for serving
-        start : a recommender to continue from on new logs; its items, codes and weights are kept
+        start : a recommender to continue from on new logs; its items, codes and weights are kept.
+            What these have seen is not measured on; see `knows_tests`
         cache : where encoded vectors are kept; None is the user's cache folder
 
         Raises
@@ -216,14 +217,9 @@ class Recommender:
         return "final" in self.facts
 
     @property
-    def continues(self) -> bool:
-        """Whether it continues an artifact that was trained on what it holds out itself."""
-        return "continues" in self.facts
-
-    @property
     def knows_tests(self) -> bool:
-        """Whether its weights have seen test cases."""
-        return self.final or self.continues
+        """Whether its weights have seen test cases, by `final` or from what they continue."""
+        return self.final or bool(self.facts.get("continues", {}).get("saw_tests"))
 
     def split(self) -> Split:
         """Return what was trained on and what was held out."""
@@ -249,10 +245,11 @@ class Recommender:
                 " three interactions or more"
             )
         if self.knows_tests:
-            how = "was trained" if self.final else "continues one that was trained"
+            how = "was trained on" if self.final else "continues one that saw some of"
+            known = "what was measured before is in its run.json, under 'test'"
             raise RequestError(
-                f"evaluate: this artifact {how} on the test cases too (--final); what was"
-                " measured before, of what it had not seen, is in its run.json, under 'test'"
+                f"evaluate: this artifact {how} the test cases too;"
+                f" {known if 'test' in self.facts else 'nothing was measured before'}"
             )
         return self.measured(parts, exclude_seen=exclude_seen)
 

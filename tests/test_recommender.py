@@ -8,6 +8,7 @@ import pytest
 
 import mgrec
 from mgrec import Dataset, Recommender
+from mgrec.continuing import unseen
 from mgrec.data.features import Codes
 from mgrec.errors import ArtifactError, DataError, RecipeError, RequestError
 
@@ -122,43 +123,72 @@ def test_final_trains_on_everything_and_keeps_the_measured_figures(data, tiny):
     final = Recommender.fit(data, tiny(), final=True)
     assert final.counts.sum() == len(data.log.items) > usual.counts.sum()
     assert final.facts["test"] == usual.facts["test"]
-    with pytest.raises(RequestError, match="trained on the test cases too"):
+    with pytest.raises(RequestError, match=r"trained on the test cases too.*under 'test'"):
         final.evaluate()
     differs = final.model.tokens.weight != usual.model.tokens.weight
     assert bool(differs.any())
 
 
+def logged(data, log, begins=0):
+    """A dataset with another log, a list of items a user, from some moment on."""
+    rows = {
+        "user_id": np.repeat(data.users.to_list(), [len(items) for items in log]),
+        "item_id": data.items["item_id"].gather(np.concatenate(log)),
+        "timestamp": begins + np.concatenate([np.arange(len(items)) for items in log]),
+    }
+    return Dataset.from_frames(data.items, pl.DataFrame(rows))
+
+
+def continued(items, user, n_items):
+    """A log longer by one repeated and one new item for the first two users, one for the third."""
+    new = np.setdiff1d(np.arange(n_items), items)[:2]
+    more = {0: [items[-1], new[0]], 1: [items[-1], items[-1]], 2: new[:1]}
+    return np.concatenate([items, more.get(user, [])]).astype(np.int64)
+
+
 def test_what_continues_a_final_run_is_measured_on_what_that_had_not_seen(data, tiny, tmp_path):
     final = Recommender.fit(data, tiny(), final=True)
-    with pytest.raises(RequestError, match="nothing new to choose by"):
-        Recommender.fit(data, start=final)
-    new = [np.setdiff1d(np.arange(data.n_items), data.log[user])[:2] for user in range(3)]
-    more = {
-        "user_id": np.repeat(data.users[:3].to_list(), 2),
-        "item_id": data.items["item_id"].gather(np.concatenate(new)),
-        "timestamp": np.tile([2**31, 2**31 + 1], 3),
-    }
-    ids, log = data.items["item_id"], data.log
-    old = pl.DataFrame(
-        {
-            "user_id": np.repeat(data.users.to_list(), log.lengths),
-            "item_id": ids.gather(log.items),
-            "timestamp": np.arange(len(log.items)),
-        }
-    )
-    longer = Dataset.from_frames(data.items, pl.concat([old, pl.DataFrame(more)]))
+    again = Recommender.fit(data, start=final)
+    assert again.tested is None
+    with pytest.raises(RequestError, match="nothing was measured before"):
+        again.evaluate()
+    longer = logged(data, [continued(row, u, data.n_items) for u, row in enumerate(data.log)])
     made = Recommender.fit(longer, start=final, out=tmp_path / "run")
-    assert made.facts["continues"] == {"validation": 3, "test": 3}
-    assert made.tested is not None
     assert made.tested.users.tolist() == [0, 1, 2]
-    for further in (Recommender.load(tmp_path / "run"), made):
+    assert made.facts["continues"].items() >= {"test": 3, "saw_tests": True, "whole": True}.items()
+    parts, _ = unseen(made.split(), made.users, made.recipe, final)  # what epochs were chosen by
+    assert parts.validation.users.tolist() == [0, 1]
+    for further in (made, Recommender.load(tmp_path / "run")):
         assert not further.final
-        with pytest.raises(RequestError, match="continues one that was trained"):
+        with pytest.raises(RequestError, match=r"continues one that saw some.*under 'test'"):
             further.evaluate()
-    with pytest.raises(RequestError, match="nothing new"):
-        Recommender.fit(longer, start=made)
-    honest = Recommender.fit(data, tiny())
-    assert not Recommender.fit(longer, start=honest).knows_tests
+    assert Recommender.fit(longer, start=made).tested is None
+
+
+@pytest.mark.parametrize("final", [False, True])
+def test_what_weights_have_seen_is_remembered_from_run_to_run(data, tiny, final):
+    first = Recommender.fit(data, tiny(), final=final)
+    longer = logged(data, [continued(row, u, data.n_items) for u, row in enumerate(data.log)])
+    half = logged(data, [row if u % 2 else row[:0] for u, row in enumerate(data.log)])
+    between = Recommender.fit(half, start=first)
+    assert between.knows_tests == final
+    last = Recommender.fit(longer, start=between)
+    for made in (between, last):
+        assert made.facts["continues"]["whole"] is False
+    assert last.tested is None
+    assert last.knows_tests
+    later = logged(data, [row[:3] for row in data.log], begins=2**31)  # all of it after they saw
+    assert len(Recommender.fit(later, start=last).tested.users) == data.n_users
+
+
+def test_what_an_honest_run_was_trained_on_is_not_measured_either(data, tiny):
+    start = Recommender.fit(data, tiny())
+    longer = logged(data, [continued(row, u, data.n_items) for u, row in enumerate(data.log)])
+    assert not Recommender.fit(longer, start=start).knows_tests
+    shorter = logged(data, [row[:-2] if u else row for u, row in enumerate(data.log)])
+    made = Recommender.fit(shorter, start=start)
+    assert made.knows_tests
+    assert made.tested.users.tolist() == [0]
 
 
 def test_a_run_continues_on_new_logs_with_its_own_catalogue(trained, world, data):

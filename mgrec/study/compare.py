@@ -81,7 +81,9 @@ def compare(
     """
     out, settings = Path(out), tuple(settings)
     more_rows = tuple(rows(studies, seeds=seeds, settings=settings))
-    asked = entries(recipes, sweeps, seeds=seeds, settings=settings, base=against, more=more_rows)
+    asked = entries(
+        recipes, sweeps, seeds=seeds, settings=settings, base=against, data=data, more=more_rows
+    )
     for name in baselines:
         if name not in BASELINES:
             raise RequestError(f"baseline '{name}': expected one of {', '.join(BASELINES)}")

@@ -74,6 +74,7 @@ def entries(
     seeds: int = 3,
     settings: Iterable[str] = (),
     base: str | None = None,
+    data: Dataset | None = None,
     more: Sequence[Entry] = (),
 ) -> tuple[Entry, ...]:
     """Read what is to be compared.
@@ -82,8 +83,8 @@ def entries(
     ----------
     recipes : names or YAML files; ``name*1`` has one seed, whatever `seeds` says
     sweeps : ``key=value,value,...`` or ``recipe: key=value,...``: a row a value with one seed,
-        everything else as in the recipe; if none is named as in the row `base`, which is that of
-        these rows that would be the `reference`
+        everything else as in the recipe, or in that of `base` if none is named; None, or what is
+        no recipe's row, is the `reference` among the recipes that apply to `data`
     settings : overrides for every row, ``key=value``
     more : rows of studies; what is there already is not asked for twice
 
@@ -97,8 +98,10 @@ def entries(
     words = {
         row.name: word.partition("*")[0].strip() for row, word in zip(rows, recipes, strict=True)
     }
-    name = base or reference(rows, None) or REFERENCE
-    rows += [row for sweep in sweeps for row in swept(sweep, settings, words.get(name, name))]
+    if base is None or base not in {*words, *Recipe.names()}:
+        able = [row for row in rows if data is None or inapplicable(row, data) is None]
+        base = reference(able, None) or REFERENCE
+    rows += [row for sweep in sweeps for row in swept(sweep, settings, words.get(base, base))]
     folders = sorted(row.slug.lower() for row in rows)
     for folder in folders:
         if folder in TAKEN or folder.startswith(TAKEN_HEAD):

@@ -114,9 +114,9 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
     return recipe.model_dump(mode="json")
 
 
-def _last(settings: Sequence[str]) -> dict[str, str]:
-    """Return what counts of settings: the last of each field, whatever their order."""
-    return dict(setting.split("=", 1) for setting in settings)
+def _last(settings: Sequence[str]) -> dict[str, Any]:
+    """Return what counts of settings: the last value of each field, in whatever words."""
+    return dict(map(Recipe.read, settings))
 
 
 def _listed(settings: Sequence[str]) -> str:

@@ -59,8 +59,8 @@ def report_run(made: Recommender, path: Path, dataset: str | None = None) -> Tab
         if tested is None:
             words = "All test cases had been seen before, so nothing was measured."
         else:
-            note = "before it was trained on everything" if made.final else "on what was new to it"
-            words = f"Measured {note}, as its weights have seen test cases since or before."
+            note = "before it was trained on everything" if made.final else "on new cases only"
+            words = f"Measured {note}: its weights have seen test cases."
             kept = {name: Interval(**value) for name, value in tested["metrics"].items()}
             rows = (Row(made.recipe.name, "model", kept, note),)
         _write(path, summary(made, parts, rows, {}, words))

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +83,12 @@ class Tuning:
             if not file.is_file():
                 say(f"SASRec: {trial}")
                 found = self.train(trial, 0)
-                best = found.progress.best
-                kept = {"identity": self.settings(0), SELECT: best if isfinite(best) else None}
+                kept = {"identity": self.settings(0), SELECT: found.progress.best}
                 with new_file(file) as draft:
                     draft.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
             try:
                 known = json.loads(file.read_bytes())
-                identity, score = known["identity"], float(known[SELECT] or 0.0)
+                identity, score = known["identity"], float(known[SELECT])
             except (ValueError, KeyError, TypeError) as error:
                 why = in_one_line(error)
                 raise ArtifactError(f"{file}: corrupt ({why}): delete it") from None
@@ -98,7 +96,10 @@ class Tuning:
             yield Trial(trial.dropout, trial.rate, score)
 
     def best(self) -> Trial:
-        """Return the trial that scores highest on validation, the first of equals."""
+        """Return the trial that scores highest on validation, the first of equals; where there is
+        nothing to choose by, the first, and no other is trained."""
+        if not len(self.ground.parts.validation):
+            return TRIALS[0]
         return max(self.trials(), key=lambda trial: trial.score or 0.0)
 
     @property
@@ -108,7 +109,7 @@ class Tuning:
         if self.recipe.training.minutes is not None:
             each += f" and {self.recipe.training.minutes:g} minutes"
         if not len(self.ground.parts.validation):
-            return f"not chosen, as there is no validation case; at most {each}"
+            return f"not chosen, as there is no validation case; {each} at most"
         return f"chosen by {SELECT} on validation among {len(TRIALS)} trials of at most {each} each"
 
     def train(self, trial: Trial, seed: int) -> Trained:

@@ -106,7 +106,8 @@ def test_nothing_that_was_not_found_scores_above_the_bound(learnt, beams):
     allow = Filter.of(learnt.trie, keep)
     exact = score_catalogue(learnt, context).masked_fill(~keep, float("-inf"))
     found = ranked(learnt, context, beams, beams, allow)
-    assert beams < 40 or any(certain(found, exact))
+    sure = certain(found, exact)
+    assert beams < 40 or any(sure)
     rest = exact.scatter(1, found.items.clamp(min=0), float("-inf")).amax(1)
     assert (rest <= found.bound + 1e-5).all()
     assert ranked(learnt, context, 60, 60, allow).bound.isneginf().all()
@@ -133,7 +134,8 @@ def test_the_bound_holds_for_the_sum_with_experts(softmax, beams):
         )
     exact = exact.masked_fill(~keep, float("-inf"))
     found = ranked(model, context, beams, beams, allow)
-    assert beams < 40 or all(certain(found, exact))
+    sure = certain(found, exact)
+    assert beams < 40 or all(sure)
     assert ranked(model, context, 200, 200, allow).bound.isneginf().all()
 
 
@@ -148,7 +150,8 @@ def test_the_bound_holds_for_items_that_only_their_content_scores(beams):
         exact = score_catalogue(model, context) + model.experts.combined(
             context.views, context.seen
         )
-    assert beams < 40 or all(certain(ranked(model, context, beams, beams), exact))
+    sure = certain(ranked(model, context, beams, beams), exact)
+    assert any(sure) if beams == 5 else beams < 40 or all(sure)
 
 
 @pytest.mark.parametrize("share", [1.0, 0.2])

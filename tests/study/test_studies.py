@@ -238,6 +238,12 @@ def test_of_two_settings_of_one_field_the_later_counts(data, tmp_path):
     for row in ("text", "image"):  # another row has no recipe there to be compared with
         with pytest.raises(RequestError, match=r"training\.epochs"):
             compare(data, tmp_path, (row,), settings=[*settings[:-2], *settings[:-3:-1]], **options)
+    other = [
+        "training.epochs= 20",
+        *settings[:-2],
+        "training.epochs = 2",
+    ]  # the same in other words
+    compare(data, tmp_path, ("text",), settings=other, **options)
 
 
 def test_claims_are_of_the_row_itself_whatever_else_says_the_same():

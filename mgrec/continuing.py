@@ -59,14 +59,12 @@ def unseen(
     until = max(filter(None, [before["until"], _last(start.users)]), default=None)
     honest = not start.knows_tests and start.recipe.split == recipe.split
     seen = _taken(start.users, start.split().train if honest else start.users.log)
-    validation, test = (
-        cases.select(
-            np.flatnonzero(
-                _later(cases, users, until) | (before["whole"] & _rarer(cases, users, seen))
-            )
-        )
-        for cases in (parts.validation, parts.test)
-    )
+
+    def new(cases: Cases) -> Cases:
+        rarer = before["whole"] & _rarer(cases, users, seen)
+        return cases.select(np.flatnonzero(rarer | _later(cases, users, until)))
+
+    validation, test = new(parts.validation), new(parts.test)
     facts = {
         "test": len(test),
         "saw_tests": start.knows_tests or len(test) < len(parts.test),

@@ -8,16 +8,21 @@
       <name>.safetensors   a group of tensors or of arrays
       <name>.parquet       a table
       <name>.json          a document
+      live/                changes of the catalogue since (`mgrec.journal`)
+      uploads/             pictures that came with items over HTTP
+      previous/            the artifact that this one replaced, with its own changes and report
 
 Nothing is pickled, so that reading an artifact never runs what somebody put into it. It is written
-to a folder beside and renamed: a killed save leaves the old artifact whole. Files that the manifest
-does not list are somebody's own: reading passes them by and saving keeps them.
+to a folder beside and renamed: a killed save leaves the old artifact whole. Other files are
+somebody's own: reading passes them by and saving keeps them. All that is read is regular files of
+the folder: links, pipes and devices are refused.
 """
 
 import hashlib
 import json
 import platform
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -27,21 +32,48 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file as save_tensors
 from torch import Tensor
 
-from mgrec.errors import ArtifactError
-from mgrec.folders import new_folder, read_standing, standing
+from mgrec.errors import ArtifactError, RequestError, in_one_line
+from mgrec.files import (
+    check_parent,
+    check_regular,
+    is_mounted,
+    kind_of,
+    parsing,
+    read_bytes,
+    resolved,
+)
+from mgrec.folders import linked, new_folder, read_standing, settle, standing
+from mgrec.journal import read_journal, succeed
+from mgrec.lock import FOLDER, LOCK, locked
+from mgrec.manifest import (
+    FORMAT,
+    KIND,
+    NAME,
+    FileRecord,
+    Manifest,
+    field_of,
+    files_of,
+    is_artifact,
+    manifest_in,
+    plain,
+    read_manifest,
+    sealed,
+)
 from mgrec.recipe import Recipe
 
-FORMAT = 1
+__all__ = ["Contents", "Manifest", "check_place", "read", "read_manifest", "restore", "write"]
 
-_MANIFEST, _RECIPE, _KIND = "manifest.json", "recipe.yaml", "mgrec artifact"
-_FAILURES = (OSError, SafetensorError, pl.exceptions.PolarsError)
+PREVIOUS, UPLOADS, REPORT = "previous", "uploads", "report.html"
+_RECIPE = "recipe.yaml"
 _LIBRARIES = ("mgrec", "torch", "numpy", "polars", "safetensors")
+# More rows than that for each byte of a file are not believed.
+_ROWS_PER_BYTE = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,32 +112,6 @@ class Contents:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-class FileRecord(BaseModel):
-    """What one file of an artifact held when it was written."""
-
-    model_config = ConfigDict(frozen=True)
-
-    sha256: str
-    bytes: int
-
-
-class Manifest(BaseModel):
-    """What an artifact says of itself."""
-
-    model_config = ConfigDict(frozen=True)
-
-    kind: str
-    format: int
-    created: str  # ISO 8601, UTC
-    files: dict[str, FileRecord]
-    recipe: dict[str, Any]
-    fingerprint: str
-    encoders: dict[str, dict[str, Any]]
-    seeds: dict[str, int]
-    libraries: dict[str, str]
-    facts: dict[str, Any]
-
-
 def write(path: Path, contents: Contents) -> Manifest:
     """Save an artifact as the folder ``path``, in place of the one that may be there.
 
@@ -115,20 +121,66 @@ def write(path: Path, contents: Contents) -> Manifest:
     ------
     ArtifactError
         If something that is not an artifact is there, or the folder cannot be written.
+
+    An artifact that was there before becomes its `previous` one: see `restore`.
     """
     check_place(path)
+    if is_artifact(path):
+        with locked(path):
+            settle(path, _owned, PREVIOUS)
     try:
-        with new_folder(path, owned=_owned) as folder:
+        with ExitStack() as stack, new_folder(path, _owned, PREVIOUS) as folder:
             for name in _write_files(folder, contents):
-                if not _plain(name):
+                if not plain(name):
                     raise ValueError(f"artifact: '{name}' is no name for a file")
             manifest = _describe(folder, contents)
-            (folder / _MANIFEST).write_text(_sealed(manifest), encoding="utf-8")
-    except _FAILURES as error:
+            (folder / NAME).write_text(sealed(manifest), encoding="utf-8")
+            _replaces(stack, path, folder)
+    except (SafetensorError, pl.exceptions.PolarsError) as error:
         raise ArtifactError(
-            f"{path}: could not be saved: {_words(error)}; what was there before still is"
+            f"{path}: could not be saved: {in_one_line(error)}; what was there before still is"
         ) from error
     return manifest
+
+
+def has_previous(path: Path) -> bool:
+    """Whether `restore` has an artifact to bring back."""
+    return bool(files_of(standing(path) / PREVIOUS))
+
+
+def restore(path: Path) -> None:
+    """Exchange an artifact and the one before it, each with its changes and its report.
+
+    Raises
+    ------
+    RequestError
+        If there is none before it, or its catalogue has changes: they are taken back first.
+    ArtifactError
+        If the one before cannot be read, or the folder cannot be written.
+    """
+    with locked(path):
+        settle(path, _owned, PREVIOUS)
+    before = standing(path) / PREVIOUS
+    if not files_of(before):
+        raise RequestError(f"{path}: nothing to roll back: it is as it was fitted")
+    read(before)
+    with ExitStack() as stack, new_folder(path, _owned, PREVIOUS) as folder:
+        linked(before, folder, but=(LOCK, PREVIOUS))
+        _replaces(stack, path, folder)
+        if read_journal(path).entries:
+            raise RequestError(f"{path}: was changed meanwhile: roll the changes back first")
+
+
+def _replaces(stack: ExitStack, path: Path, folder: Path) -> None:
+    """Let a complete new folder follow the artifact that stands, while nobody changes that one."""
+    if not is_artifact(path):
+        return
+    stack.enter_context(locked(path))
+    # Items that came over HTTP may go on in the new one; pictures are named by their hash.
+    uploads = standing(path) / UPLOADS
+    if kind_of(uploads) == "a folder":
+        linked(uploads, folder / UPLOADS)
+    succeed(path, folder)
 
 
 def read(path: Path, *, verify: bool = True) -> Contents:
@@ -147,55 +199,9 @@ def read(path: Path, *, verify: bool = True) -> Contents:
     return read_standing(path, lambda folder: _read_contents(folder, path, verify))
 
 
-def read_manifest(path: Path) -> Manifest:
-    """Read what an artifact says of itself, and none of its other files.
-
-    Raises
-    ------
-    ArtifactError
-        If it is missing, no artifact, has a corrupt manifest, or is of a newer format.
-    """
-    return read_standing(path, lambda folder: _read_manifest(folder, path))
-
-
-def _read_manifest(folder: Path, path: Path) -> Manifest:
-    """Read the manifest of the folder that stands for ``path``."""
-    if not folder.is_dir():
-        what = "a file" if folder.exists() else "nothing there"
-        raise ArtifactError(f"{path}: found {what}, expected a folder that mgrec saved")
-    file = folder / _MANIFEST
-    try:
-        values = json.loads(file.read_bytes())
-    except FileNotFoundError:
-        raise ArtifactError(f"{path}: not an mgrec artifact: it has no {_MANIFEST}") from None
-    except OSError as error:
-        raise ArtifactError(f"{file}: could not be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{file}: corrupt: not JSON: {_words(error)}") from None
-    if not isinstance(values, dict) or values.get("kind") != _KIND:
-        raise ArtifactError(f"{file}: not of an mgrec artifact: expected the kind '{_KIND}'")
-    found = values.get("format")
-    if isinstance(found, int) and found > FORMAT:
-        raise ArtifactError(
-            f"{path}: found format {found}, expected at most {FORMAT}:"
-            " it was saved by a newer mgrec, which this one cannot read"
-        )
-    if values.pop("checksum", None) != _checksum(values):
-        raise ArtifactError(f"{file}: corrupt: its checksum is not that of its contents")
-    try:
-        manifest = Manifest.model_validate(values)
-    except ValidationError as error:
-        message = error.errors()[0]["msg"]
-        raise ArtifactError(f"{file}: corrupt: {_place(error)}: {message}") from None
-    for name in manifest.files:
-        if not _plain(name):
-            raise ArtifactError(f"{file}: corrupt: '{name}' is no name for a file of the folder")
-    return manifest
-
-
 def _read_contents(folder: Path, path: Path, verify: bool) -> Contents:
     """Read what the manifest lists, of the folder that stands for ``path``."""
-    manifest = _read_manifest(folder, path)
+    manifest = manifest_in(folder, path)
     for name, record in manifest.files.items():
         _check_file(folder / name, record, verify)
     try:
@@ -203,7 +209,7 @@ def _read_contents(folder: Path, path: Path, verify: bool) -> Contents:
     except ValidationError as error:
         made = manifest.libraries.get("mgrec", "unknown")
         raise ArtifactError(
-            f"{path}: recipe field '{_place(error)}' does not fit this mgrec;"
+            f"{path}: recipe field '{field_of(error)}' does not fit this mgrec;"
             f" it was saved by mgrec {made}: fit it anew"
         ) from None
     tensors: dict[str, dict[str, Tensor]] = {}
@@ -211,16 +217,14 @@ def _read_contents(folder: Path, path: Path, verify: bool) -> Contents:
     tables: dict[str, pl.DataFrame] = {}
     documents: dict[str, Any] = {}
     for file in (folder / name for name in sorted(manifest.files)):
-        try:
+        with parsing(file):
             if file.suffix == ".safetensors":
                 kind, group = _load_group(file)
                 (arrays if kind == "np" else tensors)[file.stem] = group
             elif file.suffix == ".parquet":
-                tables[file.stem] = pl.read_parquet(file)
+                tables[file.stem] = _load_table(file)
             elif file.suffix == ".json":
-                documents[file.stem] = json.loads(file.read_bytes())
-        except (*_FAILURES, ValueError) as error:
-            raise ArtifactError(f"{file}: corrupt: {_words(error)}") from None
+                documents[file.stem] = json.loads(read_bytes(file))
     return Contents(
         recipe=recipe,
         fingerprint=manifest.fingerprint,
@@ -243,11 +247,19 @@ def check_place(path: Path) -> None:
         Unless there is nothing, an empty folder, or an artifact.
     """
     folder = standing(path)
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _owned(folder)):
-        what = "a folder of other things" if folder.is_dir() else "a file"
+    found = kind_of(folder)
+    if found == "a folder" and any(folder.iterdir()) and not files_of(folder):
+        found = "a folder of other things"
+    if found not in ("", "a folder"):
         raise ArtifactError(
-            f"{path}: found {what}, expected a new or empty folder, or an mgrec artifact to replace"
+            f"{path}: found {found},"
+            " expected a new or empty folder, or an mgrec artifact to replace"
         )
+    if found and is_mounted(resolved(path)):
+        raise ArtifactError(
+            f"{path}: found a mount point, which cannot be replaced; expected a folder in it"
+        )
+    check_parent(path)
 
 
 def _write_files(folder: Path, contents: Contents) -> Iterator[str]:
@@ -282,7 +294,7 @@ def _describe(folder: Path, contents: Contents) -> Manifest:
         for file in sorted(folder.iterdir())
     }
     return Manifest(
-        kind=_KIND,
+        kind=KIND,
         format=FORMAT,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         files=files,
@@ -305,20 +317,9 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _sealed(manifest: Manifest) -> str:
-    """Return the manifest as JSON, with a checksum over all of it."""
-    values = json.loads(json.dumps(manifest.model_dump()))
-    values["checksum"] = _checksum(values)
-    return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
-
-
-def _checksum(values: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
 def _check_file(file: Path, record: FileRecord, verify: bool) -> None:
     try:
-        size = file.stat().st_size
+        size = check_regular(file)
         if size != record.bytes:
             raise ArtifactError(f"{file}: corrupt: found {size} bytes, expected {record.bytes}")
         if verify and (found := _sha256(file)) != record.sha256:
@@ -328,7 +329,7 @@ def _check_file(file: Path, record: FileRecord, verify: bool) -> None:
     except FileNotFoundError:
         raise ArtifactError(f"{file}: missing, though the manifest lists it") from None
     except OSError as error:
-        raise ArtifactError(f"{file}: could not be read: {_words(error)}") from None
+        raise ArtifactError(f"{file}: could not be read: {in_one_line(error)}") from None
 
 
 def _load_group(file: Path) -> tuple[str, dict[str, Any]]:
@@ -339,30 +340,24 @@ def _load_group(file: Path) -> tuple[str, dict[str, Any]]:
         return kind, {key: opened.get_tensor(key) for key in sorted(opened.keys())}
 
 
+def _load_table(file: Path) -> pl.DataFrame:
+    """Read a table, unless a small file promises more rows than memory holds."""
+    rows = int(pl.scan_parquet(file, glob=False).select(pl.len()).collect().item())
+    most = max(1 << 20, _ROWS_PER_BYTE * file.stat().st_size)
+    if rows > most:
+        raise ArtifactError(f"{file}: corrupt: found {rows:,} rows, expected at most {most:,}")
+    return pl.read_parquet(file, glob=False)
+
+
 def _owned(folder: Path) -> set[str]:
-    """Return the files of an artifact of whatever format; nothing if the folder is not one."""
-    try:
-        values = json.loads((folder / _MANIFEST).read_bytes())
-    except (OSError, ValueError):
-        return set()
-    if not isinstance(values, dict) or values.get("kind") != _KIND:
-        return set()
-    files = values.get("files")
-    return {_MANIFEST, *(files if isinstance(files, dict) else ())}
-
-
-def _plain(name: str) -> bool:
-    """Whether a name stays within its folder."""
-    return Path(name).name == name and not name.startswith(".") and "\\" not in name
+    """Return the entries that go with an artifact when it is replaced; nothing without one."""
+    files = files_of(folder)
+    return files and files | {FOLDER, UPLOADS, REPORT}
 
 
 def _sha256(file: Path) -> str:
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _place(error: ValidationError) -> str:
-    return ".".join(str(part) for part in error.errors()[0]["loc"])
 
 
 def _words(error: Exception) -> str:

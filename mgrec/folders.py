@@ -1,17 +1,28 @@
 """Files and folders that are replaced whole: wherever a save is killed, the old or the new stands.
 
-While ``RUN`` is being replaced there may lie beside it ``.RUN.<random>.tmp``, unfinished or not
-wanted any more, and ``.RUN.old``, complete, which takes RUN's place if RUN is not there.
+While ``RUN`` is being replaced there may lie beside it ``.RUN.<random>.tmp``, unfinished or no
+longer wanted, and ``.RUN.old``, complete, which takes RUN's place if RUN is not there.
+
+Only a regular file, or nothing, is replaced by a file, and only a folder, or nothing, by a folder.
+A new file or folder gets the permissions of the umask, whichever library wrote it.
 """
 
+import fcntl
 import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
+
+from polars.exceptions import PolarsError
+from safetensors import SafetensorError
+
+from mgrec.errors import MgrecError, StorageError, in_one_line
+from mgrec.files import check_file, kind_of, resolved
 
 T = TypeVar("T")
 
@@ -22,27 +33,40 @@ def new_file(path: Path) -> Iterator[Path]:
 
     Raises
     ------
-    OSError
+    RequestError
+        If something else than a regular file is there.
+    StorageError
         If the file cannot be written; the old one then stands.
     """
-    path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path)
-    draft = _draft(path)
-    try:
-        yield draft
-        _sync(draft)
-        draft.replace(path)
-        _sync(path.parent)
-    finally:
-        draft.unlink(missing_ok=True)
+    check_file(path)
+    path = resolved(path)
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        draft = _draft(path)
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            _claim(handle)
+            mode = stat.S_IMODE(os.fstat(handle).st_mode)
+            yield draft
+            draft.chmod(mode)
+            _sync(draft)
+            draft.replace(path)
+            _sync(path.parent)
+        finally:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+            os.close(handle)
 
 
 @contextmanager
-def new_folder(path: Path, owned: Callable[[Path], Collection[str]]) -> Iterator[Path]:
+def new_folder(
+    path: Path, owned: Callable[[Path], Collection[str]], previous: str
+) -> Iterator[Path]:
     """Give an empty folder to fill; when the block ends without an error, it becomes ``path``.
 
-    One writer a path at a time: of two, one ends with an error, and what stands is whole.
+    Of two writers at the same time, the later one stands, unless both are at the last step: who
+    may be one of several takes a lock within the block.
 
     Parameters
     ----------
@@ -51,38 +75,84 @@ def new_folder(path: Path, owned: Callable[[Path], Collection[str]]) -> Iterator
     owned : callable
         Names the entries of the old folder that go with it. All others are somebody's own and
         move into the new folder, unless it has an entry of that name.
+    previous : str
+        The entry of the new folder that becomes the old one; what the old one has there is deleted.
 
     Raises
     ------
-    OSError
+    StorageError
         If the folder cannot be written; the old one then stands.
     """
-    path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _settle(path, owned)
-    draft = _draft(path)
-    draft.mkdir()
+    path = resolved(path)
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = _draft(path)
+        draft.mkdir()
+        handle = os.open(draft, os.O_RDONLY)
+        try:
+            _claim(handle)
+            yield draft
+            mode = draft.stat().st_mode & 0o666
+            for file in draft.rglob("*"):
+                if not file.is_dir() and file.stat().st_nlink == 1:  # not shared with the old one
+                    file.chmod(mode)
+                _sync(file)
+            _sync(draft)
+            settle(path, owned, previous)
+            _exchange(draft, path)
+            settle(path, owned, previous)
+        finally:
+            with suppress(OSError):
+                delete(draft)
+            os.close(handle)
+
+
+def settle(path: Path, owned: Callable[[Path], Collection[str]], previous: str) -> None:
+    """Bring to an end whatever a killed save left beside ``path``; see `new_folder`.
+
+    Raises
+    ------
+    StorageError
+        If the folder cannot be written.
+    """
+    path = resolved(path)
+    with storing(path):
+        if kind_of(path.parent) == "a folder":
+            _settle(path, owned, previous)
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Turn what an operating system or a library says of a disk into one error.
+
+    Raises
+    ------
+    StorageError
+        For any failure to write.
+    """
     try:
-        yield draft
-        for file in draft.iterdir():
-            _sync(file)
-        _sync(draft)
-        # No portable call swaps two full folders. A kill between these two renames leaves the old
-        # one complete under another name, where `standing` finds it.
-        if not _vacant(path):
-            path.rename(_old(path))
-        elif path.exists():
-            path.rmdir()
-        draft.rename(path)
-        _sync(path.parent)
-    finally:
-        _settle(path, owned)
+        yield
+    except MgrecError:
+        raise
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    except (SafetensorError, PolarsError) as error:
+        # Both libraries write the number of the system's error into their own.
+        if found := re.search(r"\(os error (\d+)\)", str(error)):
+            raise _unwritable(path, OSError(int(found[1]), os.strerror(int(found[1])))) from error
+        raise
+
+
+def _unwritable(path: Path, error: OSError) -> StorageError:
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    words = error.strerror or (os.strerror(int(found[1])) if found else in_one_line(error))
+    return StorageError(f"{path}: could not be saved: {words}; what was there before still is")
 
 
 def standing(path: Path) -> Path:
     """Return the folder to read for ``path``: itself, or the old one if a save was killed."""
-    path = path.resolve()
-    return _old(path) if _vacant(path) and _old(path).is_dir() else path
+    path = resolved(path)
+    return _old(path) if kind_of(_old(path)) == "a folder" and _vacant(path) else path
 
 
 def read_standing(path: Path, reading: Callable[[Path], T]) -> T:
@@ -96,29 +166,79 @@ def read_standing(path: Path, reading: Callable[[Path], T]) -> T:
                 raise
 
 
+def linked(source: Path, target: Path, but: Collection[str] = ()) -> None:
+    """Fill a folder with the files of another, as further names of the same bytes where possible.
+
+    Links, pipes and the like are left out. Files that are only ever replaced may be shared so.
+    """
+    target.mkdir(exist_ok=True)
+    for entry in sorted(source.iterdir()):
+        kind = kind_of(entry)
+        if entry.name in but:
+            continue
+        if kind == "a folder":
+            linked(entry, target / entry.name, but)
+        elif kind == "a file":
+            try:
+                os.link(entry, target / entry.name)
+            except OSError:  # a file system without links, or a file of another account
+                shutil.copyfile(entry, target / entry.name)
+
+
+def delete(entry: Path) -> None:
+    """Delete a file, a link or a whole folder; what a link points to stays."""
+    if kind_of(entry) == "a folder":
+        shutil.rmtree(entry)
+    else:
+        entry.unlink(missing_ok=True)
+
+
+def _exchange(draft: Path, path: Path) -> None:
+    """Put a complete folder in the place of another.
+
+    No portable call swaps two full folders. A kill between these two renames leaves the old one
+    complete under another name, where `standing` finds it.
+    """
+    if not _vacant(path):
+        path.rename(_old(path))
+    elif path.exists():
+        path.rmdir()
+    try:
+        draft.rename(path)
+    except OSError:
+        if _old(path).is_dir():
+            _old(path).rename(path)
+        raise
+    _sync(path.parent)
+
+
 def _identity(path: Path) -> tuple[Path, int, int]:
     folder = standing(path)
     try:
         found = folder.stat()
-    except FileNotFoundError:
+    except OSError:
         return folder, 0, 0
     return folder, found.st_ino, found.st_mtime_ns
 
 
-def _settle(path: Path, owned: Callable[[Path], Collection[str]]) -> None:
-    """Bring to an end whatever a killed or failed save left beside ``path``."""
+def _settle(path: Path, owned: Callable[[Path], Collection[str]], previous: str) -> None:
     old = _old(path)
-    if old.is_dir() and _vacant(path):
+    if kind_of(old) != "a folder":
+        pass
+    elif _vacant(path):
         if path.exists():
             path.rmdir()
         old.rename(path)
-    elif old.is_dir():
+    else:
+        if kind_of(old / previous):
+            (old / previous).rename(_draft(path))
         mine = owned(old)
         for entry in sorted(old.iterdir()):
-            if entry.name not in mine and not (path / entry.name).exists():
+            if entry.name not in mine and not kind_of(path / entry.name):
                 entry.rename(path / entry.name)
-        # By a rename first, so that what is called old is never half deleted.
-        old.rename(_draft(path))
+        # By one rename, so that what is called old is never half deleted.
+        keeps = mine and not kind_of(path / previous)
+        old.rename(path / previous if keeps else _draft(path))
     _sweep(path)
 
 
@@ -126,8 +246,33 @@ def _sweep(path: Path) -> None:
     """Delete the drafts of killed saves; those of ``path.x`` have one dot more and stay."""
     name = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.tmp")
     for entry in sorted(path.parent.iterdir()):
-        if name.fullmatch(entry.name):
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        if name.fullmatch(entry.name) and not _claimed(entry):
+            delete(entry)
+
+
+def _claim(handle: int) -> None:
+    """Mark a draft as in use; the kernel takes the mark away when its writer ends."""
+    with suppress(OSError):  # a file system without locks
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _claimed(entry: Path) -> bool:
+    """Whether a living writer is at work on a draft."""
+    if kind_of(entry) not in ("a file", "a folder"):
+        return False
+    try:
+        handle = os.open(entry, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return False
 
 
 def _vacant(path: Path) -> bool:
@@ -136,7 +281,7 @@ def _vacant(path: Path) -> bool:
         return not any(path.iterdir())
     except FileNotFoundError:
         return True
-    except NotADirectoryError:
+    except OSError:
         return False
 
 

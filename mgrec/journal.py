@@ -5,41 +5,44 @@
     RUN/live/
       journal.json              which changes, in order, make the present version; replaced whole
       000012-9f3c01aa.safetensors   one change: rows, vectors and codes of new items, or ids removed
-      lock                      held by whoever writes; the kernel frees it when a writer dies
+      lock                      held by whoever writes; see `mgrec.lock`
 
 A change is written and flushed under a name of its own before the journal names it, so that a kill
 leaves the old version or the new. Nothing that stays as it is is copied: weights, the catalogue as
-fitted and earlier changes. A journal belongs to one artifact: after another `fit` into the same
-folder it is void.
+fitted and earlier changes. A journal belongs to one artifact, and goes with it when another
+replaces it; the other's counts on from its version.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import json
+import re
 import secrets
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from mgrec.artifact import read_manifest
 from mgrec.data.features import Codes, Embeddings
-from mgrec.errors import ArtifactError, in_one_line
+from mgrec.errors import ArtifactError
+from mgrec.files import check_folder, check_regular, kind_of, parsing, read_bytes
 from mgrec.folders import new_file, standing
+from mgrec.lock import FOLDER, LOCK, PATIENCE, locked
+from mgrec.manifest import NAME, base_of, checksum
 from mgrec.newcomers import Newcomers
 
-FOLDER, JOURNAL, LOCK = "live", "journal.json", "lock"
-PATIENCE = 60.0  # seconds to wait for another writer
+__all__ = ["FOLDER", "LOCK", "PATIENCE", "base_of", "locked"]
+
+JOURNAL = "journal.json"
+_CHANGE = re.compile(r"[0-9]{6,18}-[0-9a-f]{8}\.safetensors")
+_DRAFT = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
 Step = Newcomers | pl.Series  # items that join, or ids that are taken off
 
@@ -76,46 +79,67 @@ class Journal:
         return Journal(self.base, self.version + 1, self.entries[:-1])
 
 
-def base_of(path: Path) -> str:
-    """Return what tells one artifact in a folder from the next.
-
-    Raises
-    ------
-    ArtifactError
-        If there is none.
-    """
-    try:
-        return hashlib.sha256((standing(path) / "manifest.json").read_bytes()).hexdigest()
-    except OSError as error:
-        read_manifest(path)  # says what is wrong with the place
-        raise ArtifactError(f"{path}: could not be read: {error.strerror}") from None
-
-
 def read_journal(path: Path) -> Journal:
     """Return the present version of an artifact; 0, without changes, if it never changed.
 
     Raises
     ------
     ArtifactError
-        If there is no artifact, or its journal is corrupt.
+        If there is no artifact, or its journal is corrupt, or missing though there are changes.
     """
-    base, file = base_of(path), standing(path) / FOLDER / JOURNAL
+    base, folder = base_of(path), standing(path) / FOLDER
+    found = _journal_in(folder)
+    if found is None:
+        return Journal(base, 0)
+    # Of an artifact that was replaced nothing is left but the count.
+    return found if found.base == base else Journal(base, found.version + 1)
+
+
+def _journal_in(folder: Path) -> Journal | None:
+    file = folder / JOURNAL
+    if not check_folder(folder):
+        return None
     try:
-        values = json.loads(file.read_bytes())
+        values = json.loads(read_bytes(file))
         sealed = values.pop("checksum")
         found = Journal(
             values["base"], values["version"], tuple(Entry(**entry) for entry in values["entries"])
         )
+        sound = _is_sound(found)
     except FileNotFoundError:
-        return Journal(base, 0)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        if left := sorted(e.name for e in folder.iterdir() if _CHANGE.fullmatch(e.name)):
+            raise ArtifactError(
+                f"{file}: missing, though {len(left)} changes lie beside it, such as {left[0]}:"
+                " put it back, or delete them to return to what was fitted"
+            ) from None
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ArtifactError(f"{file}: corrupt: not a journal of changes") from None
-    except OSError as error:
-        raise ArtifactError(f"{file}: could not be read: {error.strerror}") from None
-    if sealed != _checksum(values):
+    if sealed != checksum(values):
         raise ArtifactError(f"{file}: corrupt: its checksum is not that of its contents")
-    # Of an artifact that was replaced nothing is left but the count.
-    return found if found.base == base else Journal(base, found.version + 1)
+    if not sound:
+        raise ArtifactError(f"{file}: corrupt: not a journal of changes")
+    return found
+
+
+def _is_sound(journal: Journal) -> bool:
+    """Whether every field is of its type, and every file's name one of the folder."""
+
+    def count(value: object) -> bool:
+        return type(value) is int and 0 <= value < 10**15
+
+    return (
+        isinstance(journal.base, str)
+        and count(journal.version)
+        and all(
+            isinstance(entry.file, str)
+            and _CHANGE.fullmatch(entry.file) is not None
+            and isinstance(entry.sha256, str)
+            and count(entry.added)
+            and count(entry.removed)
+            for entry in journal.entries
+        )
+    )
 
 
 def read_step(path: Path, entry: Entry) -> Step:
@@ -128,17 +152,28 @@ def read_step(path: Path, entry: Entry) -> Step:
     """
     file = standing(path) / FOLDER / entry.file
     try:
-        with file.open("rb") as opened:
+        check_regular(file)
+        with parsing(file), file.open("rb") as opened:
             found = hashlib.file_digest(opened, "sha256").hexdigest()
-        if found != entry.sha256:
-            raise ArtifactError(
-                f"{file}: corrupt: found SHA-256 {found[:12]}, expected {entry.sha256[:12]}"
-            )
-        return _unpacked(file)
     except FileNotFoundError:
         raise ArtifactError(f"{file}: missing, though the journal lists it") from None
-    except (OSError, SafetensorError, pl.exceptions.PolarsError) as error:
-        raise ArtifactError(f"{file}: corrupt: {in_one_line(error)}") from None
+    if found != entry.sha256:
+        raise ArtifactError(
+            f"{file}: corrupt: found SHA-256 {found[:12]}, expected {entry.sha256[:12]}"
+        )
+    with parsing(file):
+        return _unpacked(file)
+
+
+def stored(step: Step) -> Step:
+    """Return a change as it will be read again, so that what is checked is what is kept."""
+    if not isinstance(step, Newcomers):
+        return _frame(_bytes(pl.DataFrame({"item_id": step})))["item_id"]
+    return replace(
+        step,
+        items=_frame(_bytes(step.items)),
+        root=None if step.root is None else step.root.resolve(),
+    )
 
 
 def append(path: Path, journal: Journal, step: Step) -> Journal:
@@ -146,18 +181,17 @@ def append(path: Path, journal: Journal, step: Step) -> Journal:
 
     Raises
     ------
-    ArtifactError
+    StorageError
         If it cannot be written; the version before then stands.
     """
     folder = standing(path) / FOLDER
+    if not kind_of(folder / JOURNAL):  # else a missing journal could not be told from a first one
+        commit(path, journal)
     name = f"{journal.version + 1:06d}-{secrets.token_hex(4)}.safetensors"
     adds = isinstance(step, Newcomers)
-    try:
-        with new_file(folder / name) as draft:
-            _pack(step, draft)
-            sha256 = hashlib.sha256(draft.read_bytes()).hexdigest()
-    except OSError as error:
-        raise _unwritable(path, error) from error
+    with new_file(folder / name) as draft:
+        _pack(step, draft)
+        sha256 = hashlib.sha256(draft.read_bytes()).hexdigest()
     rows = len(step.items) if isinstance(step, Newcomers) else len(step)
     entry = Entry(name, sha256, rows if adds else 0, 0 if adds else rows)
     return commit(path, journal.with_entry(entry))
@@ -168,53 +202,40 @@ def commit(path: Path, journal: Journal) -> Journal:
 
     Raises
     ------
-    ArtifactError
+    StorageError
         If it cannot be written; the version before then stands.
     """
     folder = standing(path) / FOLDER
-    values = json.loads(json.dumps(asdict(journal)))
-    values["checksum"] = _checksum(values)
-    try:
-        with new_file(folder / JOURNAL) as draft:
-            draft.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    needed = {JOURNAL, LOCK, *(entry.file for entry in journal.entries)}
-    for file in folder.iterdir():
-        if file.name not in needed:
-            file.unlink(missing_ok=True)
+    _write(folder, journal)
+    needed = {entry.file for entry in journal.entries}
+    with suppress(OSError):  # the change is made: what cannot be deleted stays
+        for file in folder.iterdir():
+            ours = _CHANGE.fullmatch(file.name) or _DRAFT.fullmatch(file.name)
+            if ours and file.name not in needed and kind_of(file) == "a file":
+                file.unlink(missing_ok=True)
     return journal
 
 
-@contextmanager
-def locked(path: Path, patience: float = PATIENCE) -> Iterator[None]:
-    """Be the only writer of an artifact's changes, of all processes.
+def succeed(path: Path, folder: Path) -> None:
+    """Let a new artifact, complete in a folder, count on from the one that it replaces.
 
-    Raises
-    ------
-    ArtifactError
-        If another one writes for longer than `patience` seconds, or the folder cannot be written.
+    The new one's own changes stay, with their files. Call it under `locked`.
     """
-    folder = standing(path) / FOLDER
+    base = hashlib.sha256((folder / NAME).read_bytes()).hexdigest()
+    own = _journal_in(folder / FOLDER) or Journal(base, 0)
     try:
-        folder.mkdir(exist_ok=True)
-        handle = (folder / LOCK).open("ab")
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    with handle:
-        end = time.monotonic() + patience
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > end:
-                    raise ArtifactError(
-                        f"{path}: another process has been writing for {patience:.0f} seconds;"
-                        " nothing was changed, try again"
-                    ) from None
-                time.sleep(0.02)
-        yield
+        version = read_journal(path).version
+    except ArtifactError:  # a corrupt one: its files tell how far it came
+        names = [f.name for f in (standing(path) / FOLDER).glob("*-*.safetensors")]
+        version = max((int(n.split("-")[0]) for n in names if _CHANGE.fullmatch(n)), default=0)
+    _write(folder / FOLDER, Journal(base, max(version, own.version) + 1, own.entries))
+
+
+def _write(folder: Path, journal: Journal) -> None:
+    values = json.loads(json.dumps(asdict(journal)))
+    values["checksum"] = checksum(values)
+    with new_file(folder / JOURNAL) as draft:
+        draft.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
 def _pack(step: Step, file: Path) -> None:
@@ -270,14 +291,3 @@ def _bytes(frame: pl.DataFrame) -> Any:
 
 def _frame(array: Any) -> pl.DataFrame:
     return pl.read_parquet(io.BytesIO(array.tobytes()))
-
-
-def _checksum(values: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def _unwritable(path: Path, error: OSError) -> ArtifactError:
-    return ArtifactError(
-        f"{path}: the change could not be saved: {error.strerror or error};"
-        " the version before it stands"
-    )

@@ -78,8 +78,17 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "RUN"
 
 
+def own_names(folder: Path) -> set[str]:
+    """The entries of an artifact but its changes and what it replaced."""
+    return {entry.name for entry in folder.iterdir()} - {"live", "previous"}
+
+
 def snapshot(folder: Path) -> dict[str, bytes]:
     return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
+def without_live(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: data for name, data in files.items() if not name.startswith("live/")}
 
 
 def reseal(folder: Path, **changes: object) -> None:
@@ -335,21 +344,16 @@ def test_new_empty_and_artifact_folders_are_good_places(saved: Path, tmp_path: P
         check_place(path)
         write(path, Contents(RECIPE, facts={"n": 1}))
         assert read(path).facts == {"n": 1}
-        assert {file.name for file in path.iterdir()} == {"manifest.json", "recipe.yaml"}
+        assert own_names(path) == {"manifest.json", "recipe.yaml"}
 
 
 def test_files_that_the_artifact_does_not_list_survive_a_save(saved: Path) -> None:
-    (saved / "report.html").write_text("mine")
+    (saved / "notes.txt").write_text("mine")
     (saved / "plots").mkdir()
     (saved / "plots" / "a.png").write_bytes(b"png")
     assert read(saved).seeds == {"split": 3}
     write(saved, Contents(RECIPE))
-    assert {file.name for file in saved.iterdir()} == {
-        "manifest.json",
-        "recipe.yaml",
-        "report.html",
-        "plots",
-    }
+    assert own_names(saved) == {"manifest.json", "recipe.yaml", "notes.txt", "plots"}
     assert (saved / "plots" / "a.png").read_bytes() == b"png"
 
 
@@ -394,7 +398,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_one(saved: Path, large: dict
     before = snapshot(saved)
     message = refusal(saved, lambda path: write(path, Contents(RECIPE, **large)))
     assert "could not be saved" in message
-    assert snapshot(saved) == before
+    assert without_live(snapshot(saved)) == before
     assert [entry.name for entry in saved.parent.iterdir()] == ["RUN"]
 
 
@@ -407,7 +411,7 @@ def test_a_swap_that_was_killed_halfway_is_read_at_once_and_undone_by_a_failing_
     assert read_manifest(saved).fingerprint == "f00d"
     with pytest.raises(ValueError, match="no name"):
         write(saved, Contents(RECIPE, documents={"a/b": 1}))
-    assert snapshot(saved) == before
+    assert without_live(snapshot(saved)) == before
     assert [entry.name for entry in saved.parent.iterdir()] == ["RUN"]
 
 
@@ -514,11 +518,9 @@ def saver(tmp_path: Path) -> Iterator[Saver]:
 def assert_tidy(path: Path, n: int) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["RUN"]
     names = {"items.parquet", f"only in {n}.safetensors", "model.safetensors"}
-    assert {entry.name for entry in path.iterdir()} == names | {
-        "manifest.json",
-        "recipe.yaml",
-        "notes.txt",
-    }
+    assert own_names(path) == names | {"manifest.json", "recipe.yaml", "notes.txt"}
+    assert own_names(path / "previous") > {"manifest.json", "items.parquet"}
+    assert not (path / "previous" / "previous").exists()
     assert (path / "notes.txt").read_text() == "mine"
 
 

@@ -24,7 +24,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mgrec.errors import ArtifactError
 from mgrec.folders import new_file
 from mgrec.progress import say
 from mgrec.recipe import Recipe
@@ -86,7 +85,7 @@ class Checkpoint:
 
         Raises
         ------
-        ArtifactError
+        StorageError
             If it cannot be written, as when the disk is full.
         """
         # Cloned because tied weights share storage, which the format refuses.
@@ -94,11 +93,8 @@ class Checkpoint:
         record = {"format": FORMAT, **self._whose, "document": document}
         record = json.loads(json.dumps(record))  # so that the digest is of what will be read
         record["digest"] = _digest(plain, record)
-        try:
-            with new_file(self.path) as draft:
-                save_file(plain, draft, metadata={_KEY: json.dumps(record)})
-        except (OSError, SafetensorError) as error:
-            raise ArtifactError(f"{self.path}: could not be saved: {error}") from error
+        with new_file(self.path) as draft:
+            save_file(plain, draft, metadata={_KEY: json.dumps(record)})
 
     def load(self) -> tuple[dict[str, Tensor], Any] | None:
         """Return the tensors, on the CPU, and the document; None where there is none to resume.

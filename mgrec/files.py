@@ -1,0 +1,174 @@
+"""What is at a path: its kind, whether it may be written, and reading it when anybody made it."""
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from polars.exceptions import PanicException
+
+from mgrec.errors import ArtifactError, MgrecError, RequestError, StorageError, in_one_line
+
+LARGEST = 1 << 30  # bytes of a file that is read whole
+_MOUNTS = Path("/proc/self/mountinfo")
+
+
+def resolved(path: Path) -> Path:
+    """Return a path without links and dots.
+
+    Raises
+    ------
+    ArtifactError
+        If links lead in a circle, or no file system takes the name.
+    """
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ArtifactError(f"{path}: not a path: {in_one_line(error)}") from None
+
+
+def kind_of(path: Path) -> str:
+    """Return what is at a path, in words: empty for nothing, "a file", "a folder", "a link"."""
+    try:
+        mode = os.lstat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, ValueError) as error:
+        words = getattr(error, "strerror", None) or in_one_line(error)
+        raise ArtifactError(f"{path}: could not be looked at: {words}") from None
+    known = {stat.S_IFREG: "a file", stat.S_IFDIR: "a folder", stat.S_IFLNK: "a link"}
+    known |= {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return known.get(stat.S_IFMT(mode), "a device")
+
+
+def check_file(path: Path) -> None:
+    """Refuse a place where no file can be written, before any work.
+
+    Raises
+    ------
+    RequestError
+        Unless there is a regular file or nothing, in a folder or in nothing yet.
+    StorageError
+        If the folder may not be written.
+    """
+    place = resolved(path)
+    if not place.name:
+        raise RequestError(f"{path}: found a folder, expected a file to write to")
+    if (found := kind_of(place)) not in ("", "a file"):
+        raise RequestError(f"{path}: found {found}, expected a file to write to")
+    if found and is_mounted(place):
+        raise RequestError(f"{path}: found a mount point, which cannot be replaced")
+    check_parent(path)
+
+
+def check_parent(path: Path) -> None:
+    """Refuse a place whose folder cannot be made or written.
+
+    Raises
+    ------
+    RequestError, StorageError
+        In one line.
+    """
+    above = next(p for p in resolved(path).parents if kind_of(p))
+    if (found := kind_of(above)) != "a folder":
+        raise RequestError(f"{path}: found {found} at {above}, expected a folder")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise StorageError(
+            f"{path}: could not be saved: {above} is read-only, or this account may not write to it"
+        )
+
+
+def is_mounted(path: Path) -> bool:
+    """Whether a file or folder is a mount point, which no rename can replace."""
+    if path.is_mount():
+        return True
+    try:  # the only place that tells of a bind mount within one file system
+        lines = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return False
+    escaped = re.sub(r"[\s\\]", lambda found: f"\\{ord(found[0]):03o}", str(path))
+    return any(line.split()[4:5] == [escaped] for line in lines)
+
+
+def read_bytes(file: Path, most: int = LARGEST) -> bytes:
+    """Read a file of a folder that may come from anybody: no link, no pipe, no device.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing.
+    ArtifactError
+        If it is not a regular file, is larger than ``most`` bytes, or cannot be read.
+    """
+    try:
+        handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as opened:
+            size = _size(file, os.fstat(handle), most)
+            return opened.read(size)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        check_regular(file)
+        raise ArtifactError(f"{file}: could not be read: {error.strerror or error}") from None
+
+
+def check_regular(file: Path, most: int | None = None) -> int:
+    """Return a file's size, unless it is a link, a pipe, a device or larger than ``most``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing.
+    ArtifactError
+        If it is not a regular file, or is too large.
+    """
+    try:
+        return _size(file, os.lstat(file), most)
+    except NotADirectoryError:
+        raise FileNotFoundError(file) from None
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{file}: could not be read: {in_one_line(error)}") from None
+
+
+def check_folder(folder: Path) -> bool:
+    """Return whether there is a folder; refuse a link or a file in its place.
+
+    Raises
+    ------
+    ArtifactError
+        If there is something else.
+    """
+    found = kind_of(folder)
+    if found not in ("", "a folder"):
+        raise ArtifactError(f"{folder}: found {found}, expected a folder")
+    return bool(found)
+
+
+def _size(file: Path, found: os.stat_result, most: int | None) -> int:
+    if not stat.S_ISREG(found.st_mode):
+        raise ArtifactError(f"{file}: found {kind_of(file) or 'no file'}, expected a regular file")
+    if most is not None and found.st_size > most:
+        raise ArtifactError(f"{file}: found {found.st_size:,} bytes, expected at most {most:,}")
+    return found.st_size
+
+
+@contextmanager
+def parsing(what: object) -> Iterator[None]:
+    """Turn whatever malformed contents raise, in whichever library, into one error.
+
+    Raises
+    ------
+    ArtifactError
+        "corrupt", for any exception that is not one of mgrec's.
+    """
+    try:
+        yield
+    except (MgrecError, FileNotFoundError):
+        raise
+    except (Exception, PanicException) as error:
+        words = getattr(error, "strerror", None) or in_one_line(error)
+        raise ArtifactError(f"{what}: corrupt: {type(error).__name__}: {words[:300]}") from None

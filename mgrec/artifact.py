@@ -40,6 +40,7 @@ from torch import Tensor
 
 from mgrec.errors import ArtifactError, RequestError, in_one_line
 from mgrec.files import (
+    check_folder,
     check_parent,
     check_regular,
     is_mounted,
@@ -67,7 +68,17 @@ from mgrec.manifest import (
 )
 from mgrec.recipe import Recipe
 
-__all__ = ["Contents", "Manifest", "check_place", "read", "read_manifest", "restore", "write"]
+__all__ = [
+    "Contents",
+    "Manifest",
+    "check_place",
+    "has_previous",
+    "is_artifact",
+    "read",
+    "read_manifest",
+    "restore",
+    "write",
+]
 
 PREVIOUS, UPLOADS, REPORT = "previous", "uploads", "report.html"
 _RECIPE = "recipe.yaml"
@@ -158,6 +169,8 @@ def restore(path: Path) -> None:
     ArtifactError
         If the one before cannot be read, or the folder cannot be written.
     """
+    if not is_artifact(path):
+        raise ArtifactError(f"{path}: not an mgrec artifact, or its {NAME} is corrupt")
     with locked(path):
         settle(path, _owned, PREVIOUS)
     before = standing(path) / PREVIOUS
@@ -202,6 +215,8 @@ def read(path: Path, *, verify: bool = True) -> Contents:
 def _read_contents(folder: Path, path: Path, verify: bool) -> Contents:
     """Read what the manifest lists, of the folder that stands for ``path``."""
     manifest = manifest_in(folder, path)
+    for name in (FOLDER, UPLOADS, PREVIOUS):
+        check_folder(folder / name)
     for name, record in manifest.files.items():
         _check_file(folder / name, record, verify)
     try:

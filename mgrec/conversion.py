@@ -13,7 +13,8 @@ from mgrec.content.downloads import Pictures, gather, mirror
 from mgrec.content.fetching import Limits
 from mgrec.data import amazon, tables
 from mgrec.errors import DataError, RequestError
-from mgrec.folders import new_file
+from mgrec.files import check_file
+from mgrec.folders import new_file, storing
 
 ITEMS, LOG, BROKEN = "items.parquet", "interactions.parquet", "broken_pictures.csv"
 _IMAGES = "images"
@@ -115,14 +116,16 @@ def convert_amazon(
     known = amazon.read_metadata(meta, set(ids))
     links = {item: known.items.get(item, {}).get("link") for item in ids}
     folder = out / _IMAGES if images is None else images
-    pictures = gather(links, folder, limits)
+    with storing(folder):
+        pictures = gather(links, folder, limits)
     if drop_without_picture:
         pictured = read.items.is_in(list(pictures.files))
         numbers = pl.Series(range(len(pictured)), dtype=pl.UInt32).filter(pictured)
         log = amazon.core(log.filter(pl.col("item").is_in(numbers.implode())), core)
         _refuse_empty(log, f"{folder}: {len(pictures.files):,} pictures", core)
         ids = _present(log, read.items)
-    shown = _placed(pictures.files, ids, folder, out)
+    with storing(out):
+        shown = _placed(pictures.files, ids, folder, out)
     _write(out, _items(ids, known.items, shown), _log(log, read), _broken(pictures, links))
     counts = {
         "reviews": len(read.log),
@@ -143,6 +146,8 @@ def _check_place(out: Path) -> None:
     """Raise if the folder holds a log or a catalogue that is not ours to replace."""
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: found a file, expected a folder, or nothing yet")
+    for name in (ITEMS, LOG, BROKEN):
+        check_file(out / name)
     for file in ("manifest.json", "grid.json"):  # of an artifact, of a comparison
         if (out / file).exists():
             raise DataError(f"{out}: found {file} of another command, expected a folder of its own")
@@ -207,9 +212,10 @@ def _broken(pictures: Pictures, links: Mapping[str, str | None]) -> pl.DataFrame
 
 
 def _write(out: Path, items: pl.DataFrame, log: pl.DataFrame, broken: pl.DataFrame) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    # The log of an earlier conversion would belong to other items if this one were killed here.
-    (out / LOG).unlink(missing_ok=True)
+    with storing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        # The log of an earlier conversion would belong to other items if this were killed here.
+        (out / LOG).unlink(missing_ok=True)
     with new_file(out / BROKEN) as draft:
         broken.write_csv(draft)
     for name, frame in ((ITEMS, items), (LOG, log)):

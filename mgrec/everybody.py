@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mgrec.batches import parquet_of
 from mgrec.data.sequences import Sequences
 from mgrec.errors import RequestError
+from mgrec.files import check_file
 from mgrec.ids.filters import Filter
 from mgrec.progress import bar, say
 from mgrec.requests import check_number
@@ -59,11 +60,14 @@ def recommend_all(recommender: Recommender, path: Path, k: int, exclude_seen: bo
     Raises
     ------
     RequestError
-        If k is below 1, or the path is a folder.
+        If k is below 1, or something else than a regular file is at the path.
+    StorageError
+        If the file cannot be written.
     """
     check_number("k", k)
     if path.is_dir():
         raise RequestError(f"{path}: found a folder, expected a file to write to")
+    check_file(path)
     k = min(k, recommender.n_listed)
     ids, users = recommender.catalogue.items["item_id"], recommender.users
     say(f"ranking {len(users):,} users: {recommender.plan(k)}")

@@ -68,12 +68,14 @@ def check_parent(path: Path) -> None:
 
     Raises
     ------
-    RequestError, StorageError
+    StorageError
         In one line.
     """
     above = next(p for p in resolved(path).parents if kind_of(p))
     if (found := kind_of(above)) != "a folder":
-        raise RequestError(f"{path}: found {found} at {above}, expected a folder")
+        raise StorageError(
+            f"{path}: could not be saved: found {found} at {above}, expected a folder"
+        )
     if not os.access(above, os.W_OK | os.X_OK):
         raise StorageError(
             f"{path}: could not be saved: {above} is read-only, or this account may not write to it"

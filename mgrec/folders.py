@@ -122,6 +122,30 @@ def settle(path: Path, owned: Callable[[Path], Collection[str]], previous: str) 
 
 
 @contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """Give an empty folder beside a path, for parts of the file to be; it goes at the end.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be made.
+    """
+    path = resolved(path)
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = _draft(path)
+        folder.mkdir()
+        handle = os.open(folder, os.O_RDONLY)
+    try:
+        _claim(handle)
+        yield folder
+    finally:
+        with suppress(OSError):
+            delete(folder)
+        os.close(handle)
+
+
+@contextmanager
 def storing(path: Path) -> Iterator[None]:
     """Turn what an operating system or a library says of a disk into one error.
 

@@ -14,8 +14,10 @@ from mgrec.catalogue import build_catalogue
 from mgrec.continuing import check_continues, unseen
 from mgrec.data.dataset import Dataset
 from mgrec.data.splits import split
-from mgrec.fitting import Checkpoints, fit_model, refit_model
+from mgrec.errors import ArtifactError
+from mgrec.fitting import Checkpoints, digest, fit_model, refit_model
 from mgrec.model.device import device_of
+from mgrec.progress import say
 from mgrec.recipe import Recipe
 from mgrec.recommender import Recommender
 from mgrec.users import users_of
@@ -28,6 +30,7 @@ def make(
     final: bool,
     start: Recommender | None,
     cache: Path | None,
+    replaces: bool,
 ) -> Recommender:
     """Do what `Recommender.fit` promises."""
     if recipe is None:
@@ -36,8 +39,11 @@ def make(
     if start is not None:
         check_continues(recipe, start.recipe)
     device_of(recipe.training.device)  # before anything that takes long
+    options = {"final": final, "start": None if start is None else digest(start.model)}
     if out is not None:
         artifact.check_place(out)
+        if (done := _finished(out, recipe, data, options, replaces)) is not None:
+            return done
     catalogue = start.catalogue if start else build_catalogue(data, recipe, cache)
     if catalogue.added is not None:  # what it did not know, it is trained on now
         catalogue = replace(catalogue, added=None)
@@ -56,7 +62,9 @@ def make(
         fitted.model,
         users,
         np.bincount(parts.train.items, minlength=catalogue.n_items),
-        facts | fitted.facts | {"notes": [*data.notes.warnings, *catalogue.problems]},
+        facts
+        | fitted.facts
+        | {"notes": [*data.notes.warnings, *catalogue.problems], "options": options},
         data.fingerprint,
     )
     if len(parts.test):
@@ -78,3 +86,42 @@ def make(
         made.save(out)
         saves.remove()
     return made
+
+
+def _finished(
+    out: Path, recipe: Recipe, data: Dataset, options: dict[str, Any], replaces: bool
+) -> Recommender | None:
+    """Return the recommender that the very same fit saved before; None where there is none.
+
+    Raises
+    ------
+    ArtifactError
+        If another fit's artifact is there that is not to be replaced.
+    """
+    if not artifact.is_artifact(out):
+        return None
+    try:
+        manifest = artifact.read_manifest(out)
+        same = (manifest.recipe, manifest.fingerprint) == (
+            recipe.model_dump(mode="json"),
+            data.fingerprint,
+        )
+        if same and _options_of(done := Recommender.load(out)) == options:
+            say(f"{out}: holds this fit already, finished: nothing to do")
+            return done
+    except ArtifactError:
+        if not replaces:
+            raise
+    if replaces:
+        return None
+    raise ArtifactError(
+        f"{out}: found the artifact of another fit, expected a new folder;"
+        " --replace (replace=True) replaces it, and 'mgrec rollback' brings it back"
+    )
+
+
+def _options_of(made: Recommender) -> dict[str, Any]:
+    """Return the options of a fit; what older artifacts say of them."""
+    start = "unknown" if "continues" in made.facts else None
+    found: dict[str, Any] = made.facts.get("options", {"final": made.final, "start": start})
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from mgrec.data.columns import texts
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.notes import Notebook
 from mgrec.data.reading import Pair
+from mgrec.data.rows import as_in
 from mgrec.data.tables import Table, short
 from mgrec.errors import DataError, RecipeError
 from mgrec.ids.standardise import fused
@@ -287,3 +288,15 @@ def _placed(rows: pl.DataFrame, catalogue: Catalogue, root: Path | None) -> pl.D
         return rows
     whole = [None if path is None else str((root / path).resolve()) for path in rows["image"]]
     return rows.with_columns(image=pl.Series(whole, dtype=pl.String))
+
+
+def checked(new: Newcomers, catalogue: Catalogue) -> Newcomers:
+    """Return new items as another version of their catalogue takes them.
+
+    Raises
+    ------
+    DataError
+        If a column has come to be of a type that a value does not fit.
+    """
+    rows = as_in(_placed(new.items, catalogue, new.root), catalogue.items)
+    return replace(new, items=rows)

@@ -82,6 +82,7 @@ class Recommender:
         final: bool = False,
         start: Recommender | None = None,
         cache: Path | None = None,
+        replace: bool = False,
     ) -> Recommender:
         """Train a recommender.
 
@@ -90,12 +91,15 @@ class Recommender:
         data : catalogue and log
         recipe : a recipe, or the name of one; None is "late++", or that of `start`
         out : where the artifact is saved; checkpoints lie beside it until then, so that the same
-            call resumes a run that was killed. Without it nothing is written.
+            call resumes a run that was killed, and loads one that was finished. Without it nothing
+            is written.
         final : after the usual run has chosen the number of epochs and measured, train anew on
             everything for that many, for serving
         start : a recommender to continue from on new logs; its items, codes and weights are kept.
             What these have seen is not measured on; see `knows_tests`
         cache : where encoded vectors are kept; None is the user's cache folder
+        replace : whether the artifact of another fit may be replaced; it stays as ``previous`` in
+            the new one, and `mgrec rollback` brings it back
 
         Raises
         ------
@@ -104,7 +108,7 @@ class Recommender:
         """
         from mgrec.making import make
 
-        return make(data, recipe, None if out is None else Path(out), final, start, cache)
+        return make(data, recipe, None if out is None else Path(out), final, start, cache, replace)
 
     # ---------------------------------------------------------------- answering
 
@@ -330,6 +334,9 @@ class Recommender:
 
     def save(self, path: Path | str) -> None:
         """Save the artifact as a folder, atomically.
+
+        An artifact that is there already, of whatever fit, is replaced and stays as ``previous`` in
+        the new one.
 
         Raises
         ------

@@ -83,10 +83,13 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Say what moved an item's score: past items, their modalities, its codes, experts."""
+    from mgrec.files import check_file
     from mgrec.folders import new_file
     from mgrec.recommender import Recommender
     from mgrec.study.listing import account
 
+    if picture is not None:
+        check_file(picture)
     given = None if history is None else ids(history)
     why = Recommender.load(run).explain(item, given, user=user)
     if picture is not None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mgrec.cli.options import Json, Run, changed
+from mgrec.cli.options import Json, Run, changed, printed
 from mgrec.errors import MissingExtra, RequestError
 
 
@@ -54,10 +54,20 @@ def remove_items(
 
 
 def rollback(run: Run, as_json: Json = False) -> None:
-    """Return to the catalogue before the last change."""
+    """Return to the catalogue before the last change; without changes, to the artifact before."""
+    from mgrec import artifact
+    from mgrec.journal import read_journal
     from mgrec.serving.live import Live
 
-    changed(Live.open(run).rollback(), as_json)
+    if read_journal(run).entries or not artifact.has_previous(run):
+        changed(Live.open(run).rollback(), as_json)
+        return
+    artifact.restore(run)
+    live = Live.open(run)
+    listed = live.recommender.n_listed
+    found = {"version": live.version, "artifact": "previous", "listed": listed}
+    words = f"version {live.version}: the artifact before, {listed:,} items may be recommended"
+    printed(found if as_json else words, as_json)
 
 
 def serve(

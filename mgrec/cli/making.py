@@ -110,6 +110,10 @@ def fit(
     start: Annotated[
         Path | None, typer.Option("--from", help="Continue from this artifact on new logs.")
     ] = None,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Replace another fit's artifact; rollback brings it back."),
+    ] = False,
     column: Column = [],  # noqa: B006
     text_column: TextColumn = [],  # noqa: B006
     published: Published = None,
@@ -129,7 +133,12 @@ def fit(
         raise RequestError("fit: --from keeps the artifact's recipe, expected no --recipe")
     chosen = (before.recipe if before else Recipe.named(recipe or "late++")).override(setting)
     made = Recommender.fit(
-        read(data, column, text_column), chosen, out=out, final=final, start=before
+        read(data, column, text_column),
+        chosen,
+        out=out,
+        final=final,
+        start=before,
+        replace=replace,
     )
     table = report_run(made, out / "report.html", published)
     printed(table.to_dict() if as_json else table.to_text(), as_json)

@@ -32,6 +32,8 @@ from mgrec.data.drawings import LOOKS, draw
 from mgrec.data.features import Embeddings
 from mgrec.data.sequences import Sequences
 from mgrec.errors import RequestError
+from mgrec.files import check_file
+from mgrec.folders import new_file, storing
 from mgrec.progress import bar
 
 if TYPE_CHECKING:
@@ -137,14 +139,20 @@ class World:
             If Pillow is not installed.
         """
         root = Path(folder)
-        (root / "images").mkdir(parents=True, exist_ok=True)
+        with storing(root):
+            (root / "images").mkdir(parents=True, exist_ok=True)
         drawn = np.flatnonzero(self.visible("image"))
         with bar("drawing pictures", len(drawn), "pictures") as progress:
             for item in drawn:
-                self.picture(int(item)).save(root / self.items["image"][int(item)], quality=90)
+                file = root / self.items["image"][int(item)]
+                check_file(file)
+                with storing(file):
+                    self.picture(int(item)).save(file, quality=90)
                 progress.advance()
-        self.items.write_ndjson(root / "items.jsonl")
-        self.interactions.write_csv(root / "interactions.csv")
+        with new_file(root / "items.jsonl") as draft:
+            self.items.write_ndjson(draft)
+        with new_file(root / "interactions.csv") as draft:
+            self.interactions.write_csv(draft)
         return root
 
     def embedded(self, dim: int = 32, noise: float = 0.5) -> Dataset:

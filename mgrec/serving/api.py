@@ -28,6 +28,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     422: {"model": s.Error, "description": "The request fits no answer."},
     503: {"model": s.Error, "description": "Too many requests wait."},
     504: {"model": s.Error, "description": "No answer in time."},
+    507: {"model": s.Error, "description": "The disk is full or cannot be written."},
 }
 
 

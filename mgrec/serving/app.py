@@ -15,7 +15,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 
 import mgrec
-from mgrec.errors import MgrecError
+from mgrec.errors import MgrecError, StorageError
 from mgrec.serving import answers
 from mgrec.serving.api import api
 from mgrec.serving.body import BodyGuard
@@ -81,6 +81,8 @@ def application(
 async def _refused(call: Call, error: Exception) -> Response:
     if isinstance(error, Refusal):
         return answers.refused(error)
+    if isinstance(error, StorageError):
+        return answers.error(507, error)
     return answers.error(422, error)
 
 

@@ -13,8 +13,8 @@ import polars as pl
 
 from mgrec.content.contracts import Encoder
 from mgrec.errors import ArtifactError, RequestError
-from mgrec.journal import Journal, append, commit, locked, read_journal
-from mgrec.newcomers import Newcomers, Ready, encoder_of, newcomers
+from mgrec.journal import Journal, append, commit, locked, read_journal, stored
+from mgrec.newcomers import Newcomers, Ready, checked, encoder_of, newcomers
 from mgrec.recommender import Recommender
 from mgrec.replay import replayed
 from mgrec.requests import ItemId
@@ -135,7 +135,8 @@ class Live:
                 with locked(self.path):  # the encoding, which may take minutes, is not in here
                     self._refresh()
                     if self._state.journal.base == journal.base:
-                        return self._append(found, begun)
+                        now = self._state.recommender.catalogue
+                        return self._append(checked(found, now), begun)
 
     def remove_items(self, ids: Iterable[ItemId]) -> Change:
         """Take items off, as `Recommender.remove_items` does, of this artifact.
@@ -209,7 +210,7 @@ class Live:
 
     def _append(self, step: Newcomers | pl.Series, begun: float) -> Change:
         """Apply a change, make it durable, swap it in; whatever fails, fails before the swap."""
-        before = self._state.recommender
+        before, step = self._state.recommender, stored(step)
         made = before.over(replayed(before.catalogue, [step]))
         self._state = _State(append(self.path, self._state.journal, step), made)
         entry = self._state.journal.entries[-1]

@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import FileResponse, HTMLResponse, Response
 
 from mgrec.errors import MgrecError
+from mgrec.files import kind_of
 from mgrec.requests import Request
 from mgrec.serving.branches import place, prefix_of, slot_words
 from mgrec.serving.cards import Card, cards, code_text, search
@@ -252,7 +253,7 @@ def _kept(
 
 def _report(served: Served) -> Path | None:
     file = served.path / "report.html"
-    return file if file.is_file() else None
+    return file if kind_of(file) == "a file" else None  # no link out of the folder
 
 
 def _score(value: float) -> str:

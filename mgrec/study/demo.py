@@ -37,7 +37,7 @@ def run_demo(out: Path, *, seed: int = 0, repurchase: float = 0.0) -> Table:
     world = make_world(seed, repurchase=repurchase)
     data = Dataset.read(world.write(out / "world"))
     recipe = Recipe.named("demo").override([f"seed={seed}"])
-    made = Recommender.fit(data, recipe, out=out / "run")
+    made = Recommender.fit(data, recipe, out=out / "run", replace=True)
     singles = {
         modality: Recommender.fit(data, single(recipe, modality)) for modality in ("text", "image")
     }

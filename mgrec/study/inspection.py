@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mgrec.errors import RequestError
+from mgrec.files import check_file
 from mgrec.folders import new_file
 from mgrec.ids.health import Health, health
 from mgrec.recommender import Recommender
@@ -95,6 +96,8 @@ def inspection(
     RequestError
         If the prefix is not made of numbers, or the item is unknown.
     """
+    if export is not None:
+        check_file(export)
     catalogue = recommender.catalogue
     ids = catalogue.ids
     codes = None if prefix is None else _codes(prefix, len(ids.target))

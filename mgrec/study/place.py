@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mgrec.errors import RequestError
+from mgrec.folders import storing
 
 COMPARISON, COLD = "a comparison", "a cold start"
 _MARKS = {
@@ -43,8 +45,11 @@ def own_folder(out: Path, kind: str) -> Iterator[None]:
                 f"{out}: found {what}, expected a new folder, or {kind} to go on with"
             )
     new = not out.exists()
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / _LOCK).open("ab") as handle:
+    with storing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        opened = os.open(out / _LOCK, flags, 0o666)
+    with os.fdopen(opened, "r+b") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -167,7 +167,7 @@ def test_nothing_changes_where_a_change_is_refused(live, run, new):
 
 def test_a_folder_that_cannot_be_written_is_one_line_and_changes_nothing(live, run, new):
     (run / "live").write_text("in the way")
-    with pytest.raises(ArtifactError, match="could not be saved"):
+    with pytest.raises(ArtifactError, match="live: found a file, expected a folder"):
         live.remove_items(["i01"])
     assert live.version == 0
     assert live.recommender.catalogue.listed.all()

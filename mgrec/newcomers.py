@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import polars as pl
 from mgrec.catalogue import FUSED, Catalogue
 from mgrec.configs import ContentConfig
 from mgrec.content.contracts import Content, Encoder, EncoderIdentity
-from mgrec.content.encoders import image_encoder, text_encoder
+from mgrec.content.encoders import check_consent, image_encoder, text_encoder
 from mgrec.content.encoding import encode_pictures, encode_texts
 from mgrec.data import arrays, items, npz, tables
 from mgrec.data.columns import texts
@@ -85,6 +85,7 @@ def newcomers(
     ready: Ready | None = None,
     folder: Path | str | None = None,
     encoder: EncoderOf = encoder_of,
+    encoders: Collection[str] = (),
     cache: Path | None = None,
 ) -> Newcomers:
     """Read, encode, standardise and quantise new items; nothing is fitted.
@@ -97,6 +98,7 @@ def newcomers(
     ready : by modality, ready-made vectors, or codes where the catalogue has nothing else
     folder : that picture paths are relative to; a file's own folder if not named
     encoder : gives an encoder; one that is loaded already saves the loading
+    encoders : names of encoders that may be loaded, see `check_consent`
     cache : where encoded vectors are kept
 
     Raises
@@ -124,6 +126,7 @@ def newcomers(
             raw[modality] = _embeddings(ready[modality], modality, rows)
         elif (made_with := catalogue.encoders.get(modality)) is not None:
             name = config.text_encoder if modality == "text" else config.image_encoder
+            check_consent(modality, name, made_with, encoders, cache)
             maker = encoder(modality, name)
             _check_same(maker, made_with, modality)
             content = _encoded(modality, rows, written, root, maker, config.batch, cache)

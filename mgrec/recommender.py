@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -271,6 +271,7 @@ class Recommender:
         *,
         embeddings: Ready | None = None,
         folder: Path | str | None = None,
+        encoders: Collection[str] = (),
     ) -> Recommender:
         """Return a recommender that knows further items, at once and without training.
 
@@ -283,6 +284,8 @@ class Recommender:
         embeddings : by modality, ready-made vectors: `Embeddings` with a row for each of the
             items, or ``(item_ids, floats [rows, dim])``; codes, where the catalogue has only codes
         folder : that picture paths are relative to; a file's own folder if not named
+        encoders : names of encoders that may be loaded besides the packaged ones and those that
+            this account has used before; a foreign artifact names any
 
         Raises
         ------
@@ -290,7 +293,9 @@ class Recommender:
             In one line, if something is malformed, known already or cannot be encoded.
         """
         content = self.recipe.content
-        found = newcomers(self.catalogue, items, content, ready=embeddings, folder=folder)
+        found = newcomers(
+            self.catalogue, items, content, ready=embeddings, folder=folder, encoders=encoders
+        )
         return self.over(grown(self.catalogue, found))
 
     def remove_items(self, ids: Iterable[ItemId]) -> Recommender:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mgrec.artifact import Contents, read
 from mgrec.catalogue import Catalogue
+from mgrec.configs import ModelConfig
+from mgrec.consistency import check_catalogue, check_contents, check_trie, check_weights
 from mgrec.content.contracts import EncoderIdentity
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.sequences import Sequences
-from mgrec.errors import ArtifactError
+from mgrec.errors import ArtifactError, DataError, RequestError
+from mgrec.files import parsing
 from mgrec.ids.quantiser import quantiser_from_state
 from mgrec.ids.semantic_ids import SemanticIds, Slot
 from mgrec.ids.standardise import Standardiser
@@ -71,6 +76,7 @@ def contents_of(made: Recommender) -> Contents:
 
 def recommender_of(contents: Contents) -> Recommender:
     """Put a recommender together from what an artifact holds."""
+    check_contents(contents)
     layout, arrays = contents.documents["layout"], contents.arrays
     vectors, scalers = {}, {}
     for name in layout["vectors"]:
@@ -103,19 +109,13 @@ def recommender_of(contents: Contents) -> Recommender:
         removed=arrays["ids"].get("removed"),
         added=arrays["ids"].get("added"),
     )
-    # It was saved with these IDs, and the hashes say that neither has changed since. Its tensors
-    # map the file. What was saved before artifacts held one has it built anew.
+    check_catalogue(catalogue)
+    # The tensors of a saved trie map the file. Older artifacts have none: it is built.
     saved = contents.tensors.get("trie")
-    trie = None if saved is None else Trie.from_state(saved)
+    trie = Trie.of(ids) if saved is None else Trie.from_state(saved)
+    check_trie(trie, ids)
     counts = arrays["ids"]["counts"]
-    model = Generator(contents.recipe.model, ids, vectors, trie)
-    found, expected = contents.tensors["model"], model.state_dict()
-    if other := sorted(found.keys() ^ expected.keys()):
-        raise ArtifactError(
-            f"weights: found {len(other)} that are missing or not known here, such as '{other[0]}':"
-            " the artifact was saved by another mgrec, fit it anew"
-        )
-    model.load_state_dict(found)
+    model = _model(contents.recipe.model, catalogue, trie, contents.tensors["model"])
     model.share(catalogue.added, counts, contents.recipe.search.new_items)
     table = contents.tables["users"]
     log = _sequences(table["items"])
@@ -131,6 +131,26 @@ def recommender_of(contents: Contents) -> Recommender:
     )
 
 
+def _model(
+    config: ModelConfig, catalogue: Catalogue, trie: Trie, found: Mapping[str, Tensor]
+) -> Generator:
+    """Return a model with saved weights; their shapes are compared before anything is allocated."""
+    layers = max(config.layers, config.decoder_layers, config.experts.layers)
+    if layers > len(found):
+        raise ArtifactError(f"weights: found {len(found)}, expected those of {layers} layers")
+    with torch.device("meta"):
+        expected = Generator(config, catalogue.ids, catalogue.vectors, trie).state_dict()
+    if other := sorted(found.keys() ^ expected.keys()):
+        raise ArtifactError(
+            f"weights: found {len(other)} that are missing or not known here, such as '{other[0]}':"
+            " the artifact was saved by another mgrec, fit it anew"
+        )
+    check_weights(found, expected, catalogue.n_items)
+    model = Generator(config, catalogue.ids, catalogue.vectors, trie)
+    model.load_state_dict(found)
+    return model
+
+
 def load_version(path: Path) -> tuple[Recommender, Recommender, Journal]:
     """Load an artifact as it was fitted, and at its present version, and what that is made of.
 
@@ -141,7 +161,9 @@ def load_version(path: Path) -> tuple[Recommender, Recommender, Journal]:
     """
     while True:  # a writer may replace the artifact, or delete what a version needed
         journal = read_journal(path)
-        fitted = recommender_of(read(path))
+        contents = read(path)
+        with parsing(path):
+            fitted = recommender_of(contents)
         try:
             made = at_version(path, fitted, journal.entries)
         except ArtifactError:
@@ -156,7 +178,12 @@ def at_version(path: Path, made: Recommender, entries: Sequence[Entry]) -> Recom
     """Return a recommender after further changes of its artifact, oldest first."""
     if not entries:
         return made
-    return made.over(replayed(made.catalogue, [read_step(path, entry) for entry in entries]))
+    steps = [read_step(path, entry) for entry in entries]
+    try:
+        with parsing(path):
+            return made.over(replayed(made.catalogue, steps))
+    except (DataError, RequestError) as error:
+        raise ArtifactError(f"{path}: corrupt: its changes do not fit it: {error}") from None
 
 
 def _lists(log: Sequences, values: Any) -> pl.Series:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mgrec.cli.options import Json, Run, changed, printed
+from mgrec.cli.options import Encoders, Json, Run, changed, printed
 from mgrec.errors import MissingExtra, RequestError
 
 
@@ -20,13 +20,14 @@ def add_items(
     folder: Annotated[
         Path | None, typer.Option(help="Where picture paths begin; the items' own folder.")
     ] = None,
+    encoder: Encoders = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
     """Add items to a saved recommender, at once and without training."""
     from mgrec.newcomers import ready_in
     from mgrec.serving.live import Live
 
-    live = Live.open(run)
+    live = Live.open(run, encoder)
     ready = ready_in(embeddings, live.recommender.catalogue) if embeddings else None
     changed(live.add_items(items, embeddings=ready, folder=folder), as_json)
 
@@ -81,6 +82,7 @@ def serve(
         list[Path],
         typer.Option(help="The data folder whose pictures the page shows; one for all, or each."),
     ] = [],  # noqa: B006
+    encoder: Encoders = [],  # noqa: B006
     api_key_file: Annotated[
         Path | None, typer.Option(help="Lines 'read KEY' or 'write KEY'; without it all may.")
     ] = None,
@@ -112,6 +114,7 @@ def serve(
         host=host,
         port=port,
         pictures=pictures,
+        encoders=encoder,
         keys=Keys.of_file(api_key_file) if api_key_file else None,
         limits=Limits(seconds=seconds, upload=upload << 20, watch=watch),
         hosts=allowed_host,

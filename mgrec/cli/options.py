@@ -38,6 +38,10 @@ Published = Annotated[
 Seen = Annotated[
     bool, typer.Option("--exclude-seen", help="Leave out items that the history already has.")
 ]
+Encoders = Annotated[
+    list[str],
+    typer.Option("--encoder", help="An encoder of the artifact that you trust. Repeatable."),
+]
 Where = Annotated[
     str | None,
     typer.Option(help="Only items whose attributes hold: 'price < 20 and \"toys\" in category'."),

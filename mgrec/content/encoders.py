@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
 from mgrec.configs import ContentConfig
-from mgrec.content.contracts import Content, Encoder, PictureEncoder
+from mgrec.content.cache import VectorCache
+from mgrec.content.contracts import Content, Encoder, EncoderIdentity, PictureEncoder
 from mgrec.content.encoding import encode_pictures, encode_texts, given
 from mgrec.content.shuffle import permuted
-from mgrec.errors import DataError, MissingExtra
+from mgrec.errors import DataError, MissingExtra, RecipeError
 
 __all__ = ["embed", "encode_pictures", "encode_texts", "image_encoder", "text_encoder"]
 
@@ -128,6 +130,43 @@ def image_encoder(name: str = PACKAGED) -> PictureEncoder:
     from mgrec.content.sentence import SentenceEncoder
 
     return SentenceEncoder.named(name, "image")
+
+
+def check_consent(
+    modality: str,
+    name: str,
+    identity: EncoderIdentity,
+    consented: Collection[str],
+    cache: Path | None = None,
+) -> None:
+    """Refuse the encoder of an artifact from anybody: a model's folder may come with code.
+
+    Consent is not needed for the packaged encoders, nor for one that this account has encoded with
+    before, the same revision: its vectors are in the cache.
+
+    Parameters
+    ----------
+    name, identity : which encoder the artifact's recipe names, and which made its vectors
+    consented : names of encoders that may be loaded
+
+    Raises
+    ------
+    RecipeError
+        If nobody has consented.
+    """
+    if name == PACKAGED:
+        return
+    if name != identity.name:
+        raise RecipeError(
+            f"{modality}_encoder '{name}': the artifact's vectors are of '{identity.name}',"
+            " expected the same"
+        )
+    used = VectorCache.of(cache, modality, identity.name, identity.revision).folder.is_dir()
+    if name not in consented and not used:
+        raise RecipeError(
+            f"{modality}_encoder '{name}': the artifact names it, and this account has not used it"
+            f" before; a model may bring code: if you trust it, --encoder {name}"
+        )
 
 
 def _need(where: str, extra: str, *packages: str) -> None:

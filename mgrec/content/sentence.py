@@ -87,7 +87,10 @@ class SentenceEncoder:
             # Loading may draw random numbers; those of the run must not depend on the cache.
             with _quiet(), torch.random.fork_rng(devices=[]):
                 model = SentenceTransformer(
-                    self.source, revision=self.commit, local_files_only=self.local
+                    self.source,
+                    revision=self.commit,
+                    local_files_only=self.local,
+                    trust_remote_code=False,
                 )
         except Exception as error:  # whatever a foreign model's files and code may raise
             raise RecipeError(

@@ -74,12 +74,17 @@ class Live:
     path: Path
     _base: Recommender  # as fitted, what every version is made from
     _state: _State
+    encoders: tuple[str, ...] = ()  # that may be loaded, see `Recommender.add_items`
     _writing: threading.Lock = field(default_factory=threading.Lock)
     _encoders: dict[tuple[str, str], Encoder[Any]] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, path: Path | str) -> Live:
+    def open(cls, path: Path | str, encoders: Iterable[str] = ()) -> Live:
         """Load an artifact at its present version.
+
+        Parameters
+        ----------
+        encoders : names of encoders that may be loaded, see `Recommender.add_items`
 
         Raises
         ------
@@ -87,7 +92,7 @@ class Live:
             If there is no artifact, or it or its journal is corrupt.
         """
         base, made, journal = load_version(Path(path))
-        return cls(Path(path), base, _State(journal, made))
+        return cls(Path(path), base, _State(journal, made), tuple(encoders))
 
     @property
     def recommender(self) -> Recommender:
@@ -131,6 +136,7 @@ class Live:
                     ready=embeddings,
                     folder=folder,
                     encoder=self._encoder,
+                    encoders=self.encoders,
                 )
                 with locked(self.path):  # the encoding, which may take minutes, is not in here
                     self._refresh()

@@ -27,6 +27,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     pictures: Sequence[Path] = (),
+    encoders: Sequence[str] = (),
     keys: Keys | None = None,
     limits: Limits | None = None,
     hosts: Sequence[str] = (),
@@ -40,6 +41,7 @@ def serve(
     runs : artifact folders; the first answers where a request names none
     host : the address to listen at
     pictures : the folders of their data, in the same order, or one for all
+    encoders : names of encoders that may be loaded, see `Recommender.add_items`
     hosts : names under which it may be asked; none means this machine's own on loopback, else any
     threads : of the CPU for the model; one leaves the rest to HTTP, and small batches lose little
 
@@ -56,7 +58,7 @@ def serve(
     limits, metrics = limits or Limits(), Metrics()
     logs.to_stderr(log_level)
     torch.set_num_threads(threads)
-    shelf = Shelf(named, limits, metrics, folders)
+    shelf = Shelf(named, limits, metrics, folders, encoders)
     allowed = tuple(hosts) or ((*LOOPBACK, host) if _is_loopback(host) else ("*",))
     app = application(shelf, metrics, limits, keys, allowed)
     # What is there now stays: a full collection that looked through it would hold up every answer.

@@ -142,6 +142,7 @@ class Shelf:
     ----------
     runs : artifact folders by name
     pictures : data folders by the same names
+    encoders : names of encoders that may be loaded, see `Recommender.add_items`
     """
 
     def __init__(
@@ -150,6 +151,7 @@ class Shelf:
         limits: Limits,
         metrics: Metrics,
         pictures: Mapping[str, Path] | None = None,
+        encoders: Sequence[str] = (),
     ) -> None:
         self._worker = Worker(limits.waiting)
         self._writers = ThreadPoolExecutor(1, thread_name_prefix="writer")
@@ -165,7 +167,7 @@ class Shelf:
             name: Served(
                 name,
                 path,
-                Live.open(path),
+                Live.open(path, encoders),
                 self._worker,
                 self._writers,
                 limits,

@@ -133,7 +133,10 @@ def cold_start(
     with own_folder(out, COLD):
         made = fitted(out / "run", without(data, rows), recipe)
     grown = made.add_items(
-        data.items[rows], embeddings=_ready(data, rows, made.catalogue), folder=data.root
+        data.items[rows],
+        embeddings=_ready(data, rows, made.catalogue),
+        folder=data.root,
+        encoders=(recipe.content.text_encoder, recipe.content.image_encoder),  # the caller's own
     ).catalogue
     assert (index == grown.index_of(data.items["item_id"])).all()
     tried = _tried(made, grown, validation.sample(SAMPLE, recipe.seed))

@@ -77,6 +77,7 @@ __all__ = [
     "read",
     "read_manifest",
     "restore",
+    "settled",
     "write",
 ]
 
@@ -137,8 +138,7 @@ def write(path: Path, contents: Contents) -> Manifest:
     """
     check_place(path)
     if is_artifact(path):
-        with locked(path):
-            settle(path, _owned, PREVIOUS)
+        settled(path)
     try:
         with ExitStack() as stack, new_folder(path, _owned, PREVIOUS) as folder:
             for name in _write_files(folder, contents):
@@ -152,6 +152,18 @@ def write(path: Path, contents: Contents) -> Manifest:
             f"{path}: could not be saved: {in_one_line(error)}; what was there before still is"
         ) from error
     return manifest
+
+
+def settled(path: Path) -> None:
+    """End an exchange of artifacts that was killed; nothing where there was none.
+
+    Raises
+    ------
+    ArtifactError
+        If the folder cannot be written.
+    """
+    with locked(path):
+        settle(path, _owned, PREVIOUS)
 
 
 def has_previous(path: Path) -> bool:
@@ -171,8 +183,7 @@ def restore(path: Path) -> None:
     """
     if not is_artifact(path):
         raise ArtifactError(f"{path}: not an mgrec artifact, or its {NAME} is corrupt")
-    with locked(path):
-        settle(path, _owned, PREVIOUS)
+    settled(path)
     before = standing(path) / PREVIOUS
     if not files_of(before):
         raise RequestError(f"{path}: nothing to roll back: it is as it was fitted")

@@ -60,6 +60,8 @@ def rollback(run: Run, as_json: Json = False) -> None:
     from mgrec.journal import read_journal
     from mgrec.serving.live import Live
 
+    if artifact.is_artifact(run):
+        artifact.settled(run)  # a killed fit may not have put the one before in its place
     if read_journal(run).entries or not artifact.has_previous(run):
         changed(Live.open(run).rollback(), as_json)
         return

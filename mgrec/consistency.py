@@ -72,12 +72,14 @@ def check_contents(contents: Contents) -> None:
         found = array(arrays, f"vectors-{name}", "vectors", np.float32, (n, None))
         array(arrays, f"vectors-{name}", "present", np.bool_, (n,))
         _check_scaler(arrays, f"scaler-{name}", found.shape[1])
-        _expect(bool(np.isfinite(found).all()), f"vectors-{name}", "NaN or infinity", "numbers")
     for name, sizes in layout.blocks.items():
         codes = array(arrays, f"codes-{name}", "codes", np.int32, (n, len(sizes)))
         array(arrays, f"codes-{name}", "present", np.bool_, (n,))
         inside = ((codes >= 0) & (codes < np.array(sizes))).all()
         _expect(bool(inside), f"codes-{name}", "a code out of range", f"codes below {sizes}")
+    for group, parts in arrays.items():
+        whole = all(np.isfinite(part).all() for part in parts.values() if part.dtype.kind == "f")
+        _expect(whole, f"{group}.safetensors", "NaN or infinity", "numbers")
     for name, tensor in contents.tensors["model"].items():
         whole = not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
         _expect(whole, f"weights '{name}'", "NaN or infinity", "numbers")
@@ -242,8 +244,7 @@ def _check_scaler(arrays: Mapping[str, Mapping[str, NDArray[Any]]], group: str, 
     wanted = (len(mean), width) if axes.size else (0, 0)
     _expect(axes.shape == wanted, f"{group}, 'axes'", axes.shape, wanted)
     _expect(bool(axes.size) or len(mean) == width, f"{group}, 'mean'", len(mean), width)
-    sound = all(np.isfinite(part).all() for part in (mean, axes, scale)) and float(scale[0]) > 0
-    _expect(bool(sound), group, "NaN, infinity or no scale", "numbers")
+    _expect(float(scale[0]) > 0, f"{group}, 'scale'", float(scale[0]), "a number above 0")
 
 
 def _check_ids(ids: SemanticIds, blocks: Iterable[str]) -> None:

@@ -11,24 +11,23 @@ from fastapi import Request as Call
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 
 import mgrec
-from mgrec.errors import MgrecError
+from mgrec.errors import ArtifactError, MgrecError
 from mgrec.serving import answers
 from mgrec.serving.api import api
 from mgrec.serving.body import BodyGuard
 from mgrec.serving.envelope import Envelope
+from mgrec.serving.hosts import LOOPBACK, HostGuard
 from mgrec.serving.keys import KeyGuard, Keys
 from mgrec.serving.limits import Limits
+from mgrec.serving.live import NotAccepted
 from mgrec.serving.metrics import Metrics
 from mgrec.serving.pages import pages
 from mgrec.serving.probes import probes
 from mgrec.serving.refusals import Refusal, of_validation
 from mgrec.serving.shelf import Shelf
-
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 def application(
@@ -62,6 +61,8 @@ def application(
         redoc_url=None,
         exception_handlers={
             MgrecError: _refused,
+            NotAccepted: _not_accepted,
+            ArtifactError: _unavailable,
             RequestValidationError: _invalid,
             ValidationError: _invalid,
             HTTPException: _http,
@@ -73,7 +74,7 @@ def application(
     # The last one added stands outermost.
     app.add_middleware(BodyGuard, limits=limits)
     app.add_middleware(KeyGuard, keys=keys)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    app.add_middleware(HostGuard, hosts=hosts)
     app.add_middleware(Envelope, metrics=metrics)
     return app
 
@@ -82,6 +83,14 @@ async def _refused(call: Call, error: Exception) -> Response:
     if isinstance(error, Refusal):
         return answers.refused(error)
     return answers.error(422, error)
+
+
+async def _not_accepted(call: Call, error: Exception) -> Response:
+    return answers.error(409, error)
+
+
+async def _unavailable(call: Call, error: Exception) -> Response:
+    return answers.error(503, error, {"Retry-After": "5"})
 
 
 async def _invalid(call: Call, error: Exception) -> Response:

@@ -17,6 +17,10 @@ class ArtifactError(MgrecError):
     """A saved artifact that is missing, corrupt or of a newer format."""
 
 
+class StorageError(ArtifactError):
+    """A file or folder that cannot be written: a full or read-only disk, a quota, no permission."""
+
+
 class RequestError(MgrecError):
     """A request that no answer fits, such as k below 1."""
 

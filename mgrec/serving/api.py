@@ -16,7 +16,7 @@ from mgrec.serving.edition import Edition
 from mgrec.serving.live import Change
 from mgrec.serving.refusals import Refusal
 from mgrec.serving.shelf import Served, Shelf
-from mgrec.serving.uploads import added
+from mgrec.serving.uploads import add_items
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": s.Error, "description": "The body cannot be read."},
@@ -30,6 +30,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     422: {"model": s.Error, "description": "The request fits no answer."},
     503: {"model": s.Error, "description": "Too many requests wait, or the folder cannot be read."},
     504: {"model": s.Error, "description": "No answer in time."},
+    507: {"model": s.Error, "description": "The disk is full or cannot be written."},
 }
 
 
@@ -100,7 +101,7 @@ def api(shelf: Shelf) -> APIRouter:
         # Read in the writers' thread: a large upload would hold up everybody else's answers.
         asked = await shelf.write(lambda: _additions(body))
         served = shelf[asked.run]
-        return _changed(call, *await served.change("add", lambda live: added(live, asked)))
+        return _changed(call, *await served.change("add", lambda live: add_items(live, asked)))
 
     @routes.delete("/items", summary="Remove items")
     async def remove(asked: s.RemoveRequest, call: Call) -> s.ChangeAnswer:

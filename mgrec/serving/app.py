@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 import mgrec
-from mgrec.errors import ArtifactError, MgrecError
+from mgrec.errors import ArtifactError, MgrecError, StorageError
 from mgrec.serving import answers
 from mgrec.serving.api import api
 from mgrec.serving.body import BodyGuard
@@ -28,6 +28,9 @@ from mgrec.serving.pages import pages
 from mgrec.serving.probes import probes
 from mgrec.serving.refusals import Refusal, of_validation
 from mgrec.serving.shelf import Shelf
+
+# Of errors of the library, the first that fits; all others are the request's own, 422.
+_STATUSES = ((NotAccepted, 409), (StorageError, 507), (ArtifactError, 503))
 
 
 def application(
@@ -61,8 +64,6 @@ def application(
         redoc_url=None,
         exception_handlers={
             MgrecError: _refused,
-            NotAccepted: _not_accepted,
-            ArtifactError: _unavailable,
             RequestValidationError: _invalid,
             ValidationError: _invalid,
             HTTPException: _http,
@@ -82,15 +83,8 @@ def application(
 async def _refused(call: Call, error: Exception) -> Response:
     if isinstance(error, Refusal):
         return answers.refused(error)
-    return answers.error(422, error)
-
-
-async def _not_accepted(call: Call, error: Exception) -> Response:
-    return answers.error(409, error)
-
-
-async def _unavailable(call: Call, error: Exception) -> Response:
-    return answers.error(503, error, {"Retry-After": "5"})
+    status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 422)
+    return answers.error(status, error)
 
 
 async def _invalid(call: Call, error: Exception) -> Response:

@@ -59,7 +59,7 @@ class Connections:
             return
         if time.monotonic() - self._told > QUIET:
             self._told = time.monotonic()
-            logs.event("connections full", level=logging.WARNING, connections=self.most)
+            logs.event("too many open connections", level=logging.WARNING, connections=self.most)
         waiting = [one for one in self.open if one.since is not None]
         if not waiting:
             new.refuse(503, "too many connections, try again")

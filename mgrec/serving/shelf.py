@@ -57,7 +57,7 @@ class Served:
         pictures: Path | None = None,
     ) -> None:
         self.name, self.path, self.live = name, path, live
-        self.pictures = (*([] if pictures is None else [pictures]), path / UPLOADS)
+        self.pictures = (*([] if pictures is None else [pictures.resolve()]), path / UPLOADS)
         self._worker, self._writers = worker, writers
         self._limits, self._metrics = limits, metrics
         self._writing = asyncio.Lock()
@@ -278,6 +278,7 @@ def _state_of(path: Path) -> object:
             for folder in (path, path / "live")
             if folder.is_dir()
             for entry in sorted(os.scandir(folder), key=lambda entry: entry.name)
+            if entry.name not in ("live", "lock")  # a refused change makes these
         ]
     except OSError as error:
         return type(error).__name__

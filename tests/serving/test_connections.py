@@ -180,7 +180,9 @@ def test_where_connections_are_full_the_longest_idle_one_goes(caplog):
         assert received(connect(GET + b"GET / HTTP/1.1\r\nconnection: close\r\nhost: a\r\n\r\n"))
         assert len(connect.shared.open) <= 3
         assert received(held[0]) == b""
-    lines = [record for record in caplog.records if record.getMessage() == "connections full"]
+    lines = [
+        record for record in caplog.records if record.getMessage() == "too many open connections"
+    ]
     assert len(lines) == 1  # and not one for each
     assert lines[0].facts == {"connections": 3}
 

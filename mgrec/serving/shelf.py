@@ -264,6 +264,8 @@ class Shelf:
                     await self.reload(served)
                     failed.pop(name, None)
                 except Exception as error:
+                    if state != await asyncio.to_thread(_state_of, served.path):
+                        continue  # it was replaced meanwhile: what failed is there no more
                     if state != before:
                         line = one_line(error)
                         logs.event("reload failed", level=logging.ERROR, run=name, error=line)

@@ -6,14 +6,17 @@
 >>> recommender.recommend(history=["sku-1", "sku-7"], k=5).item_ids    # doctest: +SKIP
 """
 
+from __future__ import annotations
+
 import os
 
 # Before torch is imported: its waiting threads otherwise spin, on a busy machine at half the speed.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as typing has it, which takes long to import
 if TYPE_CHECKING:
+    from typing import Any
+
     from mgrec.data.dataset import Dataset
     from mgrec.recipe import Recipe
     from mgrec.recommender import Recommender

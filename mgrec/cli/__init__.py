@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import sys
-
-from mgrec.interrupts import interrupted, keep_interrupts
 
 INTERRUPTED = "interrupted; fit, compare, cold and convert go on when they are called again"
 
 try:
+    import io
+
     import typer
 
     from mgrec.cli.asking import explain, inspect, recommend, similar
@@ -17,6 +16,7 @@ try:
     from mgrec.cli.making import amazon2014, check, demo, fit
     from mgrec.cli.measuring import cold, compare, evaluate, study
     from mgrec.errors import MgrecError
+    from mgrec.interrupts import interrupted, keep_interrupts
     from mgrec.progress import say
 except KeyboardInterrupt:  # importing is most of what a short command does
     sys.stderr.write(f"{INTERRUPTED}\n")

@@ -150,7 +150,8 @@ def _vectors(modality: str, data: bytes, asked: AddRequest) -> Embeddings:
         )
     found = np.frombuffer(data, kind, offset=stream.tell()).reshape(shape)
     present = ~np.isnan(found).any(axis=1)
-    vectors = np.where(present[:, None], found, 0).astype(np.float32)
+    with np.errstate(over="ignore"):  # what becomes infinite is refused
+        vectors = np.where(present[:, None], found, 0).astype(np.float32)
     if not np.isfinite(vectors).all():
         raise RequestError(f"{where}: found a value that is not finite")
     if (largest := float(np.abs(vectors).max(initial=0))) > LARGEST:

@@ -71,6 +71,9 @@ class BodyGuard:
         declared = headers.get(b"content-length", b"0")
         if not declared.isdigit() or len(declared) > 18 or int(declared) > 4 * most:
             raise _large(most)
+        if b"transfer-encoding" in headers and b"content-length" in headers:
+            # A proxy before this server could take another part of the stream for the body.
+            raise Refusal(400, "body: found both Content-Length and Transfer-Encoding")
         room = self._large if upload else self._small
         parts: list[bytes] = []
         try:

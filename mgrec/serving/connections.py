@@ -127,6 +127,9 @@ class BoundedProtocol(H11Protocol):  # type: ignore[misc]
                 self.transport.write(self.conn.send(event))
         except h11.LocalProtocolError:  # an answer is half sent: there is no room for another one
             pass
+        if self.cycle is not None:  # the application need not answer any more
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         self._close()
 
     def drop(self) -> None:

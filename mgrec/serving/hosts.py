@@ -41,9 +41,9 @@ def check_exposure(host: str, *, has_keys: bool, no_keys: bool) -> None:
 def allowed(host: str, names: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the hosts that requests may name.
 
-    Without names: this machine's on loopback, the address that the server listens at, the
-    machine's own name beyond loopback, and any numeric address where it listens at all of them.
-    A page of another site can have its name point to this server, but never a number.
+    Those of loopback, and `names`. Without names: the address that the server listens at, and
+    beyond loopback the machine's own name; where it listens at all addresses, any numeric one. A
+    page of another site can have its name point to this server, but never a number.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def allowed(host: str, names: Sequence[str] = ()) -> tuple[str, ...]:
         if not _NAME.fullmatch(name):
             raise RequestError(f"host {name!r}: expected a name, '*.' and a name, or '*' for any")
     if names:
-        return tuple(name.lower() for name in names)
+        return (*LOOPBACK, *(name.lower() for name in names))
     bare = host.strip("[]").lower()
     own = f"[{bare}]" if ":" in bare else bare
     if is_loopback(host):

@@ -26,6 +26,11 @@ def raise_if_interrupted() -> None:
         raise KeyboardInterrupt
 
 
+def interrupted() -> bool:
+    """Whether Ctrl-C was pressed since `keep_interrupts`."""
+    return bool(_asked)
+
+
 def _remember(number: int, frame: FrameType | None) -> None:
     _asked.append(number)
     raise KeyboardInterrupt

@@ -17,13 +17,14 @@ from rich.progress import (
 from rich.text import Text
 
 from mgrec.interrupts import raise_if_interrupted
+from mgrec.printable import printable
 
 console = Console(stderr=True, highlight=False)
 
 
 def say(message: str) -> None:
     """Print one line about the run, beside the bars and never into the output."""
-    console.print(message, markup=False, soft_wrap=True)
+    console.print(printable(message), markup=False, soft_wrap=True)
 
 
 class _Rate(ProgressColumn):

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import sys
 
-import typer
+INTERRUPTED = "interrupted; fit, compare, cold and convert go on when they are called again"
 
-from mgrec.cli.asking import explain, inspect, recommend, similar
-from mgrec.cli.keeping import add_items, remove_items, rollback, serve
-from mgrec.cli.making import amazon2014, check, demo, fit
-from mgrec.cli.measuring import cold, compare, evaluate, study
-from mgrec.errors import MgrecError
-from mgrec.interrupts import keep_interrupts
-from mgrec.progress import say
+try:
+    import io
+
+    import typer
+
+    from mgrec.cli.asking import explain, inspect, recommend, similar
+    from mgrec.cli.keeping import add_items, remove_items, rollback, serve
+    from mgrec.cli.making import amazon2014, check, demo, fit
+    from mgrec.cli.measuring import cold, compare, evaluate, study
+    from mgrec.errors import MgrecError
+    from mgrec.interrupts import interrupted, keep_interrupts
+    from mgrec.progress import say
+except KeyboardInterrupt:  # importing is most of what a short command does
+    sys.stderr.write(f"{INTERRUPTED}\n")
+    raise SystemExit(130) from None
 
 # In the order of the help.
 COMMANDS = (
@@ -47,6 +55,9 @@ def application() -> typer.Typer:
 def main() -> None:
     """Run the command line; whatever mgrec refuses is one line and exit status 2."""
     keep_interrupts()
+    for stream in (sys.stdout, sys.stderr):  # a terminal may know few characters
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         application()()
     except MgrecError as error:
@@ -57,5 +68,11 @@ def main() -> None:
         sys.exit(2)
     except SystemExit as stop:
         if stop.code == 130:  # typer's word for Ctrl-C
-            say("interrupted; fit, compare, cold and convert go on when they are called again")
+            say(INTERRUPTED)
         raise
+    except BaseException:
+        if not interrupted():
+            raise
+        # A library that was being imported may turn Ctrl-C into an error of its own.
+        say(INTERRUPTED)
+        sys.exit(130)

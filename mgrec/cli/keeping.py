@@ -88,6 +88,13 @@ def serve(
     api_key_file: Annotated[
         Path | None, typer.Option(help="Lines 'read KEY' or 'write KEY'; without it all may.")
     ] = None,
+    no_keys: Annotated[
+        bool,
+        typer.Option(
+            "--no-keys",
+            help="Listen beyond loopback without keys: anybody may read and change everything.",
+        ),
+    ] = False,
     allowed_host: Annotated[
         list[str], typer.Option(help="A name under which it may be asked. Repeatable.")
     ] = [],  # noqa: B006
@@ -98,6 +105,15 @@ def serve(
     watch: Annotated[
         float, typer.Option(min=0, help="Seconds between looks for a new version; 0 never looks.")
     ] = 2.0,
+    accept: Annotated[
+        bool,
+        typer.Option(
+            "--accept", help="Take every new artifact in the folder, also one that measures worse."
+        ),
+    ] = False,
+    connections: Annotated[
+        int, typer.Option(min=1, help="Open at once, at most; fewer where files are limited.")
+    ] = 768,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the model.")] = 1,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
@@ -118,8 +134,10 @@ def serve(
         pictures=pictures,
         encoders=encoder,
         keys=Keys.of_file(api_key_file) if api_key_file else None,
-        limits=Limits(seconds=seconds, upload=upload << 20, watch=watch),
+        limits=Limits(seconds=seconds, upload=upload << 20, watch=watch, connections=connections),
         hosts=allowed_host,
+        no_keys=no_keys,
+        accept=accept,
         threads=threads,
         log_level=log_level,
     )

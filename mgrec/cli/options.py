@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from mgrec.errors import RequestError
+from mgrec.printable import inline, printable
 from mgrec.progress import say
 
 Data = Annotated[
@@ -92,7 +93,7 @@ def ids(text: str) -> list[int | str]:
 def say_unknown(recommender: Any, option: str, ids: list[int | str]) -> None:
     """Say which of the named items are none: they allow and exclude nothing."""
     known = recommender.catalogue.index_of(ids) >= 0
-    missing = [str(item) for item, there in zip(ids, known, strict=True) if not there]
+    missing = [inline(item) for item, there in zip(ids, known, strict=True) if not there]
     if missing:
         more = f" and {len(missing) - 3:,} more" if len(missing) > 3 else ""
         say(f"warning: {option}: not in the catalogue: {', '.join(missing[:3])}{more}")
@@ -118,4 +119,5 @@ def set_threads(threads: int) -> None:
 
 
 def printed(value: Any, as_json: bool) -> None:
-    sys.stdout.write((json.dumps(value, indent=1) if as_json else str(value)).rstrip() + "\n")
+    text = json.dumps(value, indent=1) if as_json else printable(str(value))
+    sys.stdout.write(text.rstrip() + "\n")

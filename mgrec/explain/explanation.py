@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mgrec.printable import inline
 from mgrec.requests import ItemId
 
 NAMED = 3  # past items that a sentence names
@@ -158,7 +159,7 @@ class Explanation:
 
 def called(item_id: ItemId, title: str) -> str:
     """Return what a sentence calls an item."""
-    return f"'{title}' ({item_id})" if title else str(item_id)
+    return f"'{inline(title)}' ({inline(item_id)})" if title else inline(item_id)
 
 
 def _part(past: Past) -> str:

@@ -11,11 +11,12 @@ from pydantic import BaseModel
 
 from mgrec.requests import Request
 from mgrec.serving import schemas as s
+from mgrec.serving.body import check_unique
 from mgrec.serving.edition import Edition
 from mgrec.serving.live import Change
 from mgrec.serving.refusals import Refusal
 from mgrec.serving.shelf import Served, Shelf
-from mgrec.serving.uploads import added
+from mgrec.serving.uploads import add_items
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": s.Error, "description": "The body cannot be read."},
@@ -23,10 +24,11 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     403: {"model": s.Error, "description": "The key may only read."},
     404: {"model": s.Error, "description": "No such run or item."},
     408: {"model": s.Error, "description": "The body came too slowly."},
+    409: {"model": s.Error, "description": "The folder holds an artifact that is not in service."},
     413: {"model": s.Error, "description": "The body is too large."},
     415: {"model": s.Error, "description": "The body is not JSON."},
     422: {"model": s.Error, "description": "The request fits no answer."},
-    503: {"model": s.Error, "description": "Too many requests wait."},
+    503: {"model": s.Error, "description": "Too many requests wait, or the folder cannot be read."},
     504: {"model": s.Error, "description": "No answer in time."},
     507: {"model": s.Error, "description": "The disk is full or cannot be written."},
 }
@@ -97,9 +99,9 @@ def api(shelf: Shelf) -> APIRouter:
     async def add(call: Call) -> s.ChangeAnswer:
         body = await call.body()
         # Read in the writers' thread: a large upload would hold up everybody else's answers.
-        asked = await shelf.write(lambda: s.AddRequest.model_validate_json(body))
+        asked = await shelf.write(lambda: _additions(body))
         served = shelf[asked.run]
-        return _changed(call, *await served.change("add", lambda live: added(live, asked)))
+        return _changed(call, *await served.change("add", lambda live: add_items(live, asked)))
 
     @routes.delete("/items", summary="Remove items")
     async def remove(asked: s.RemoveRequest, call: Call) -> s.ChangeAnswer:
@@ -119,6 +121,12 @@ def api(shelf: Shelf) -> APIRouter:
         return _changed(call, *await served.change("reload", lambda live: live.refresh()))
 
     return routes
+
+
+def _additions(body: bytes) -> s.AddRequest:
+    """Read a request that adds items."""
+    check_unique(body)
+    return s.AddRequest.model_validate_json(body)
 
 
 def _schema(model: type[BaseModel]) -> dict[str, Any]:
@@ -172,4 +180,5 @@ def _described(served: Served) -> s.RunAnswer:
         modalities=list(made.recipe.ids.modalities),
         attributes={name: str(kind) for name, kind in edition.attributes.items()},
         metrics=made.facts.get("test", {}).get("metrics", {}),
+        refused=served.live.refused,
     )

@@ -11,24 +11,26 @@ from fastapi import Request as Call
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 
 import mgrec
-from mgrec.errors import MgrecError, StorageError
+from mgrec.errors import ArtifactError, MgrecError, StorageError
 from mgrec.serving import answers
 from mgrec.serving.api import api
 from mgrec.serving.body import BodyGuard
 from mgrec.serving.envelope import Envelope
+from mgrec.serving.hosts import LOOPBACK, HostGuard
 from mgrec.serving.keys import KeyGuard, Keys
 from mgrec.serving.limits import Limits
+from mgrec.serving.live import NotAccepted
 from mgrec.serving.metrics import Metrics
 from mgrec.serving.pages import pages
 from mgrec.serving.probes import probes
 from mgrec.serving.refusals import Refusal, of_validation
 from mgrec.serving.shelf import Shelf
 
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+# Of errors of the library, the first that fits; all others are the request's own, 422.
+_STATUSES = ((NotAccepted, 409), (StorageError, 507), (ArtifactError, 503))
 
 
 def application(
@@ -73,7 +75,7 @@ def application(
     # The last one added stands outermost.
     app.add_middleware(BodyGuard, limits=limits)
     app.add_middleware(KeyGuard, keys=keys)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    app.add_middleware(HostGuard, hosts=hosts)
     app.add_middleware(Envelope, metrics=metrics)
     return app
 
@@ -81,9 +83,8 @@ def application(
 async def _refused(call: Call, error: Exception) -> Response:
     if isinstance(error, Refusal):
         return answers.refused(error)
-    if isinstance(error, StorageError):
-        return answers.error(507, error)
-    return answers.error(422, error)
+    status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 422)
+    return answers.error(status, error)
 
 
 async def _invalid(call: Call, error: Exception) -> Response:

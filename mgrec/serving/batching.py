@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -17,22 +17,58 @@ Answered = TypeVar("Answered")
 T = TypeVar("T")
 
 
-class Worker:
-    """The threads in which the model runs: one answers batches, one whatever else is asked.
+class Fault(Exception):
+    """A job in a thread ended with something that an event loop must not be given."""
 
-    One for each, so that answers of a kind never fight over the cores; and no more than one kind
-    in each, since an explanation takes as long as dozens of batches, which would wait for it.
+
+def contained(job: Callable[[], T]) -> T:
+    """Run a job; whatever it raises, an ordinary exception comes out.
+
+    A panic of polars is no `Exception`, and would end the task that waits for the job. A
+    `StopIteration` cannot be set on a future. A cancellation or a timeout of the job's own would
+    be taken for one of the request. Every job that the server hands to a thread goes through here.
+
+    Raises
+    ------
+    Fault
+        In place of any such exception.
+    """
+    try:
+        return job()
+    except (StopIteration, StopAsyncIteration, CancelledError, TimeoutError) as error:
+        raise Fault(f"{type(error).__name__}: {error}") from error
+    except Exception:
+        raise
+    except BaseException as error:
+        raise Fault(f"{type(error).__name__}: {error}") from error
+
+
+class Worker:
+    """The threads in which the model runs: one answers batches, one everything else.
+
+    Each has a queue and a limit, so that a flood of explanations, each as slow as dozens of
+    batches, neither delays recommendations nor gets them refused.
 
     Parameters
     ----------
-    most : jobs and requests that may wait or run at once
+    most : requests for recommendations that may wait or run at once
+    others : other jobs, such as explanations, that may wait or run at once
     """
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.waiting = 0
+    def __init__(self, most: int, others: int = 16) -> None:
+        self.most, self.most_others = most, others
+        self.waiting = self.waiting_others = 0
+        self._begun: dict[str, float] = {}  # what runs now, and since when
         self._batches = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._others = ThreadPoolExecutor(1, thread_name_prefix="other")
+
+    def stuck(self, seconds: float) -> str | None:
+        """Say which thread has run one job for longer than `seconds`; None where none has."""
+        now = time.monotonic()
+        for name, begun in list(self._begun.items()):
+            if now - begun > seconds:
+                return f"the {name} thread has been at one job for {now - begun:.0f} s"
+        return None
 
     def enter(self) -> None:
         """Count one more, or refuse it.
@@ -57,21 +93,33 @@ class Worker:
         Refusal
             503 where too many wait, 504 where it takes longer than it may.
         """
-        self.enter()
-        # Counted until it has run: whoever stopped waiting for it does not make the queue shorter.
+        if self.waiting_others >= self.most_others:
+            raise busy(f"{self.waiting_others} such requests wait already, expected fewer")
+        self.waiting_others += 1
+        # Counted until it has run: a client that stops waiting does not make the queue shorter.
         loop = asyncio.get_running_loop()
-        future = self._others.submit(job)
-        future.add_done_callback(lambda _: _soon(loop, self.leave))
+        future = self._others.submit(self._timed, "other", job)
+        future.add_done_callback(lambda _: _soon(loop, self._leave_others))
         return await _within(asyncio.wrap_future(future), seconds)
 
     async def batch(self, job: Callable[[], T]) -> T:
         """Run a batch, whose requests were counted when they came."""
-        return await asyncio.wrap_future(self._batches.submit(job))
+        return await asyncio.wrap_future(self._batches.submit(self._timed, "model", job))
 
     def close(self) -> None:
         """Finish what was begun and end the threads."""
         self._batches.shutdown(wait=True)
         self._others.shutdown(wait=True)
+
+    def _leave_others(self) -> None:
+        self.waiting_others -= 1
+
+    def _timed(self, name: str, job: Callable[[], T]) -> T:
+        self._begun[name] = time.monotonic()
+        try:
+            return contained(job)
+        finally:
+            self._begun.pop(name, None)
 
 
 @dataclass(eq=False)
@@ -104,6 +152,7 @@ class Batcher(Generic[Asked, Answered]):
         self._answer, self._worker = answer, worker
         self._most, self._wait = most, wait
         self._queue: deque[_Ticket[Asked, Answered]] = deque()
+        self._running: Sequence[_Ticket[Asked, Answered]] = ()
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[Any] | None = None
 
@@ -111,10 +160,15 @@ class Batcher(Generic[Asked, Answered]):
         """Begin to serve the queue, in the running event loop."""
         self._task = asyncio.create_task(self._serve())
 
+    @property
+    def lives(self) -> bool:
+        """Whether the queue is served."""
+        return self._task is not None and not self._task.done()
+
     async def close(self) -> None:
         """Answer what waits, then stop."""
-        while self._queue:
-            await asyncio.wait([ticket.future for ticket in self._queue])
+        while self.lives and (tickets := [*self._running, *self._queue]):
+            await asyncio.wait([ticket.future for ticket in tickets])
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -144,7 +198,9 @@ class Batcher(Generic[Asked, Answered]):
             tickets = [self._queue.popleft() for _ in range(min(self._most, len(self._queue)))]
             if not self._queue:
                 self._arrived.clear()
+            self._running = tickets
             await self._settle(tickets)
+            self._running = ()
 
     async def _settle(self, tickets: Sequence[_Ticket[Asked, Answered]]) -> None:
         """Answer those that somebody still waits for."""
@@ -155,6 +211,8 @@ class Batcher(Generic[Asked, Answered]):
         asked = [ticket.asked for ticket in live]
         try:
             answers = await self._worker.batch(lambda: self._answer(asked))
+            if len(answers) != len(asked):
+                raise Fault(f"found {len(answers)} answers, expected {len(asked)}")
         except Exception as error:  # a fault of ours is each one's 500, and the queue goes on
             answers = [error] * len(live)
         for ticket, answer in zip(live, answers, strict=True):
@@ -169,7 +227,7 @@ class Batcher(Generic[Asked, Answered]):
 async def _within(future: asyncio.Future[T], seconds: float) -> T:
     try:
         return await asyncio.wait_for(future, seconds)
-    except TimeoutError:
+    except TimeoutError:  # of the waiting: a job's own is contained
         raise Refusal(504, f"no answer within {seconds:g} s; try again, or ask for less") from None
 
 

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mgrec.ids.semantic_ids import Slot
+from mgrec.printable import inline
 from mgrec.serving.edition import Edition
 from mgrec.serving.gallery import has_picture
 from mgrec.titles import TITLES
@@ -58,7 +59,7 @@ def cards(
     facts = _facts(edition, rows)
     made = []
     for place, row in enumerate(rows):
-        name = names[place] or ids[place]
+        name = inline(names[place] or ids[place])
         made.append(
             Card(
                 item_id=ids[place],

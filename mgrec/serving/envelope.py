@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 import time
@@ -58,7 +59,9 @@ class Envelope:
 
         try:
             await self.app(scope, receive, sealed)
-        except Exception:
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # a panic of polars is no Exception
             logs.LOGGER.exception("fault")
             if not status:
                 await error(500, "a fault of the server; its log says more")(scope, receive, sealed)

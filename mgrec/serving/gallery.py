@@ -29,8 +29,10 @@ def picture_file(edition: Edition, row: int, roots: Sequence[Path]) -> tuple[Pat
     """Return an item's picture file and its media type, or None where there is none to show.
 
     Only regular files below one of `roots` are returned, whatever the catalogue says and wherever
-    links point to. What was uploaded stands in the catalogue with the path that its artifact had
-    then; it is found by its name, which is its hash.
+    links point to. A root that is a link itself shows nothing, since an artifact may come from
+    elsewhere; the folder that an operator names with --pictures is resolved before. What was
+    uploaded stands in the catalogue with the path that its artifact had then; it is found by its
+    name, which is its hash.
     """
     items = edition.recommender.catalogue.items
     named = items["image"][row] if "image" in items.columns else None
@@ -48,8 +50,10 @@ def picture_file(edition: Edition, row: int, roots: Sequence[Path]) -> tuple[Pat
 def _inside(path: Path, root: Path) -> tuple[Path, str] | None:
     kind = KINDS.get(path.suffix.lower())
     try:
+        if kind is None or root.is_symlink():
+            return None
         file = path.resolve(strict=True)
-        if kind is None or not file.is_file() or not file.is_relative_to(root.resolve()):
+        if not file.is_file() or not file.is_relative_to(root.resolve()):
             return None
     except (OSError, ValueError, RuntimeError):  # gone, an impossible name, links in a circle
         return None

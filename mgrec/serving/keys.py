@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -37,7 +38,9 @@ class Keys:
 
     @classmethod
     def of_file(cls, path: Path) -> Keys:
-        """Read a file with ``read KEY`` or ``write KEY`` in each line; # begins a comment.
+        """Read a file with ``read KEY`` or ``write KEY`` in each line.
+
+        A word that begins with # begins a comment; a # inside a key belongs to the key.
 
         Raises
         ------
@@ -46,17 +49,19 @@ class Keys:
         """
         found: dict[str, list[bytes]] = {"read": [], "write": []}
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise RequestError(f"{path}: cannot be read: {error}") from None
+            lines = path.read_text(encoding="utf-8-sig").split("\n")
+        except UnicodeDecodeError:
+            raise RequestError(f"{path}: expected text in UTF-8") from None
+        except OSError as error:
+            raise RequestError(f"{path}: cannot be read: {error.strerror}") from None
         for number, line in enumerate(lines, 1):
-            words = line.partition("#")[0].split()
+            words = list(itertools.takewhile(lambda word: not word.startswith("#"), line.split()))
             if not words:
                 continue
-            if len(words) != 2 or words[0] not in found or len(words[1]) < SHORTEST:
+            if len(words) != 2 or words[0] not in found or not _fit(words[1]):
                 raise RequestError(
                     f"{path}: line {number}: expected 'read KEY' or 'write KEY',"
-                    f" a key of at least {SHORTEST} characters"
+                    f" a key of at least {SHORTEST} printable ASCII characters"
                 )
             found[words[0]].append(_digest(words[1]))
         if not any(found.values()):
@@ -107,6 +112,11 @@ class KeyGuard:
                 await refused(refusal)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+
+def _fit(key: str) -> bool:
+    """Whether a key is long enough, and comes over HTTP as it is."""
+    return len(key) >= SHORTEST and key.isascii() and key.isprintable()
 
 
 def _among(given: bytes, keys: tuple[bytes, ...]) -> bool:

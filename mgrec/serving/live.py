@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,23 @@ class Change:
         )
 
 
+class NotAccepted(ArtifactError):
+    """The folder holds another artifact, which was not taken into use.
+
+    Attributes
+    ----------
+    base : of its journal
+    reason : why it was not taken
+    """
+
+    def __init__(self, path: Path, base: str, reason: str) -> None:
+        super().__init__(f"{path}: holds an artifact that is not in service: {reason}")
+        self.base, self.reason = base, reason
+
+
+Gate = Callable[[Recommender, Recommender], str | None]
+
+
 @dataclass(frozen=True, eq=False)
 class _State:
     """One version whole: readers take the reference once, and never see a mixture."""
@@ -75,16 +92,23 @@ class Live:
     _base: Recommender  # as fitted, what every version is made from
     _state: _State
     encoders: tuple[str, ...] = ()  # that may be loaded, see `Recommender.add_items`
+    _gate: Gate | None = None
+    _refused: NotAccepted | None = None  # of the artifact in the folder, if it is another one
     _writing: threading.Lock = field(default_factory=threading.Lock)
     _encoders: dict[tuple[str, str], Encoder[Any]] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, path: Path | str, encoders: Iterable[str] = ()) -> Live:
+    def open(
+        cls, path: Path | str, encoders: Iterable[str] = (), *, gate: Gate | None = None
+    ) -> Live:
         """Load an artifact at its present version.
 
         Parameters
         ----------
         encoders : names of encoders that may be loaded, see `Recommender.add_items`
+        gate : asked before another artifact in the same folder is taken into use, with the
+            recommender in service and the new one; returns an objection, or None to take it.
+            Without a gate every one is taken.
 
         Raises
         ------
@@ -92,7 +116,8 @@ class Live:
             If there is no artifact, or it or its journal is corrupt.
         """
         base, made, journal = load_version(Path(path))
-        return cls(Path(path), base, _State(journal, made), tuple(encoders))
+        state = _State(journal, made)
+        return cls(Path(path), base, state, tuple(encoders), gate)
 
     @property
     def recommender(self) -> Recommender:
@@ -191,11 +216,18 @@ class Live:
 
         Raises
         ------
+        NotAccepted
+            If another artifact is there and the gate objects to it.
         ArtifactError
-            If what is there cannot be read; the version in service stays.
+            If what is there cannot be read. The version in service stays in both cases.
         """
         with self._writing:
             return self._refresh()
+
+    @property
+    def refused(self) -> str | None:
+        """Why the artifact in the folder is not in service; None where it is."""
+        return None if self._refused is None else str(self._refused)
 
     # ---------------------------------------------------------------- inside
 
@@ -203,8 +235,7 @@ class Live:
         """Take over what is on the disk; a writer may delete what the last version needed."""
         while (journal := read_journal(self.path)) != self._state.journal:
             if journal.base != self._state.journal.base:
-                self._base, made, journal = load_version(self.path)
-                self._state = _State(journal, made)
+                self._replace(journal.base)
                 return True
             try:
                 self._state = _State(journal, self._made(journal))
@@ -212,7 +243,18 @@ class Live:
             except ArtifactError:
                 if read_journal(self.path) == journal:
                     raise
+        self._refused = None
         return False
+
+    def _replace(self, base: str) -> None:
+        """Take another artifact into use, unless the gate objects."""
+        if self._refused is not None and self._refused.base == base:
+            raise NotAccepted(self.path, base, self._refused.reason)
+        fitted, made, journal = load_version(self.path)
+        if self._gate is not None and (reason := self._gate(self.recommender, made)):
+            self._refused = NotAccepted(self.path, journal.base, reason)
+            raise self._refused
+        self._base, self._state, self._refused = fitted, _State(journal, made), None
 
     def _append(self, step: Newcomers | pl.Series, begun: float) -> Change:
         """Apply a change, make it durable, swap it in; whatever fails, fails before the swap."""

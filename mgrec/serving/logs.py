@@ -10,6 +10,9 @@ import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
+from mgrec.errors import RequestError
+
+LEVELS = ("debug", "info", "warning", "error")
 LOGGER = logging.getLogger("mgrec.serving")
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
@@ -44,14 +47,23 @@ class JsonLines(logging.Formatter):
         line |= getattr(record, "facts", {})
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        # ASCII only: other control characters and turned text could fool whoever reads the log.
+        return json.dumps(line, default=str)
 
 
 def to_stderr(level: str = "info") -> None:
-    """Send our logs and uvicorn's to the error stream."""
+    """Send the logs of mgrec, uvicorn and asyncio to the error stream.
+
+    Raises
+    ------
+    RequestError
+        If there is no such level.
+    """
+    if level.lower() not in LEVELS:
+        raise RequestError(f"log level {level!r}: expected one of {', '.join(LEVELS)}")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    for name in (LOGGER.name, "uvicorn"):
+    for name in (LOGGER.name, "uvicorn", "asyncio"):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.setLevel(level.upper())

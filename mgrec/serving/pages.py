@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 
 from mgrec.errors import MgrecError
 from mgrec.files import kind_of
+from mgrec.explain.explanation import Explanation, called
+from mgrec.printable import inline
 from mgrec.requests import Request
+from mgrec.serving.batching import contained
 from mgrec.serving.branches import place, prefix_of, slot_words
 from mgrec.serving.cards import Card, cards, code_text, search
 from mgrec.serving.edition import Edition
@@ -77,7 +81,7 @@ class _Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self.environment.filters |= {"score": _score, "count": _count}
+        self.environment.filters |= {"score": _score, "count": _count, "inline": inline}
 
     def _html(self, name: str, **values: Any) -> HTMLResponse:
         page = self.environment.get_template(name).render(names=list(self.shelf.runs), **values)
@@ -96,7 +100,7 @@ class _Pages:
                 state = replace(state, history=tuple(log))
                 note = f"The last {len(log)} items of user {one_line(user)}, oldest first"
         shown = await asyncio.gather(*(_column(s, state) for s in _chosen(self.shelf, state)))
-        return await asyncio.to_thread(self._home, first, state, note, shown)
+        return await _in_thread(lambda: self._home(first, state, note, shown))
 
     def _home(self, first: Served, state: State, note: str, shown: list[Column]) -> Response:
         edition = first.edition
@@ -138,17 +142,25 @@ class _Pages:
 
         edition, (card, explanation) = await served.ask(look)
         return self._html(
-            "explain.html", state=state, edition=edition, card=card[0], explanation=explanation
+            "explain.html",
+            state=state,
+            edition=edition,
+            card=card[0],
+            explanation=explanation,
+            sentences=_sentences(explanation),
         )
 
     async def codes(self, call: Call) -> Response:
         state = State.of(call.query_params.multi_items())
         served = _chosen(self.shelf, state)[0]
+        prefix = call.query_params.get("prefix", "")
+        return await _in_thread(lambda: self._codes(served, state, prefix))
+
+    def _codes(self, served: Served, state: State, text: str) -> Response:
         edition = served.edition
         slots = edition.recommender.catalogue.ids.target_slots
-        prefix = prefix_of(call.query_params.get("prefix", ""), len(slots))
-        where = await asyncio.to_thread(place, edition.recommender, prefix)
-        few = where.rows[:PICKS]
+        prefix = prefix_of(text, len(slots))
+        where = place(edition.recommender, prefix)
         return self._html(
             "codes.html",
             state=state,
@@ -159,7 +171,7 @@ class _Pages:
                 (branch, cards(edition, branch.rows, served.pictures))
                 for branch in where.branches[:BRANCHES]
             ],
-            cards=cards(edition, few, served.pictures),
+            cards=cards(edition, where.rows[:PICKS], served.pictures),
             path=[
                 (".".join(map(str, prefix[: i + 1])), slot_words(slot), code_text(slot, code))
                 for i, (slot, code) in enumerate(zip(slots, prefix, strict=False))
@@ -211,6 +223,11 @@ class _Pages:
         )
 
 
+async def _in_thread(job: Callable[[], Response]) -> Response:
+    """Make a page beside the event loop, which answers others meanwhile."""
+    return await asyncio.to_thread(contained, job)
+
+
 async def _column(served: Served, state: State) -> Column:
     """Ask one run; a filter that it refuses is told in its column."""
     try:
@@ -227,6 +244,20 @@ async def _column(served: Served, state: State) -> Column:
     rows = edition.recommender.catalogue.index_of(found.item_ids).tolist()
     shown = cards(edition, rows, served.pictures, [item.score for item in found])
     return Column(edition.run, edition.version, found.reason, shown)
+
+
+def _sentences(explanation: Explanation) -> list[list[tuple[bool, str]]]:
+    """Cut each sentence into names of items and the text between, so that each name is isolated.
+
+    A name that is written from right to left would otherwise reorder the text beside it.
+    """
+    parts = (explanation, *explanation.past)
+    names = {called(part.item_id, part.title) for part in parts}
+    pattern = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    return [
+        [(place % 2 == 1, text) for place, text in enumerate(re.split(f"({pattern})", sentence))]
+        for sentence in explanation.words()
+    ]
 
 
 def _chosen(shelf: Shelf, state: State) -> list[Served]:

@@ -22,8 +22,8 @@ def probes(shelf: Shelf, metrics: Metrics) -> APIRouter:
     @routes.head("/readyz", include_in_schema=False)
     @routes.get("/readyz", summary="Whether it may be asked")
     async def readyz() -> dict[str, object]:
-        if not shelf.ready:
-            raise busy("not ready: the server is starting or stopping")
+        if trouble := shelf.trouble():
+            raise busy(f"not ready: {trouble}")
         versions = {name: served.edition.version for name, served in shelf.runs.items()}
         return {"status": "ready", "versions": versions}
 

@@ -145,7 +145,11 @@ class ExplainAnswer(Belongs):
 class NewItem(BaseModel):
     """A new item: its id, its text columns and attributes, and its picture's bytes."""
 
-    model_config = ConfigDict(extra="allow", json_schema_extra={"maxProperties": limits.FIELDS + 2})
+    model_config = ConfigDict(
+        extra="allow",
+        allow_inf_nan=False,
+        json_schema_extra={"maxProperties": limits.FIELDS + 2},
+    )
     # Text columns and attributes: one value each, so that nothing nests.
     __pydantic_extra__: dict[str, StrictStr | StrictInt | bool | float | None]
 
@@ -215,6 +219,9 @@ class RunAnswer(Belongs):
         description="Columns that filters may name, and their types."
     )
     metrics: dict[str, Any] = Field(description="What was measured on the test cases at training.")
+    refused: str | None = Field(
+        description="Why the artifact in the run's folder is not in service; null where it is."
+    )
 
 
 class Error(BaseModel):

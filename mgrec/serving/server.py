@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import gc
-import ipaddress
+import logging
+import os
+import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import torch
 import uvicorn
 
 from mgrec.errors import RequestError
 from mgrec.serving import logs
-from mgrec.serving.app import LOOPBACK, application
+from mgrec.serving.app import application
+from mgrec.serving.connections import BoundedProtocol, Connections
+from mgrec.serving.hosts import allowed, check_exposure
 from mgrec.serving.keys import Keys
 from mgrec.serving.limits import Limits
 from mgrec.serving.metrics import Metrics
 from mgrec.serving.shelf import Shelf
 
 HEADERS = 16 << 10  # bytes of a request's line and headers
+CLOSING = 5.0  # seconds of the grace period that are left for closing after the last answer
 
 
 def serve(
@@ -31,6 +41,8 @@ def serve(
     keys: Keys | None = None,
     limits: Limits | None = None,
     hosts: Sequence[str] = (),
+    no_keys: bool = False,
+    accept: bool = False,
     threads: int = 1,
     log_level: str = "info",
 ) -> None:
@@ -42,29 +54,35 @@ def serve(
     host : the address to listen at
     pictures : the folders of their data, in the same order, or one for all
     encoders : names of encoders that may be loaded, see `Recommender.add_items`
-    hosts : names under which it may be asked; none means this machine's own on loopback, else any
+    hosts : names under which it may be asked; see `hosts.allowed` for those without any
+    no_keys : listen beyond loopback without keys, so that anybody may read and change everything
+    accept : take every new artifact in the folder of a run into use; see `gate`
     threads : of the CPU for the model; one leaves the rest to HTTP, and small batches lose little
 
     Raises
     ------
     ArtifactError, RequestError
-        If a run cannot be read, two have one name, or a host's name is none.
+        If a run cannot be read, two have one name, a host's name is none, or it would listen
+        beyond loopback without keys.
     """
-    for name in hosts:
-        if "*" in name.removeprefix("*.") and name != "*":
-            raise RequestError(f"host {name!r}: expected a name, '*.' and a name, or '*' for any")
+    check_exposure(host, has_keys=keys is not None, no_keys=no_keys)
+    answers_to = allowed(host, hosts)
+    logs.to_stderr(log_level)
     named = names(runs)
     folders = _beside(list(named), pictures)
     limits, metrics = limits or Limits(), Metrics()
-    logs.to_stderr(log_level)
     torch.set_num_threads(threads)
-    shelf = Shelf(named, limits, metrics, folders, encoders)
-    allowed = tuple(hosts) or ((*LOOPBACK, host) if _is_loopback(host) else ("*",))
-    app = application(shelf, metrics, limits, keys, allowed)
+    shelf = Shelf(named, limits, metrics, folders, encoders, accept=accept)
+    app = application(shelf, metrics, limits, keys, answers_to)
     # What is there now stays: a full collection that looked through it would hold up every answer.
     gc.collect()
     gc.freeze()
-    uvicorn.run(
+    run(app, host=host, port=port, limits=limits)
+
+
+def run(app: Any, *, host: str, port: int, limits: Limits) -> None:
+    """Serve an ASGI application until a signal ends the process, within `limits.grace` seconds."""
+    config = uvicorn.Config(
         app,
         host=host,
         port=port,
@@ -72,12 +90,40 @@ def serve(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        http="h11",  # whose headers are bounded
+        http=functools.partial(BoundedProtocol, Connections(limits)),
         ws="none",
         lifespan="on",  # a start that fails ends it; left to itself it would serve on, half begun
+        backlog=128,
         h11_max_incomplete_event_size=HEADERS,
-        timeout_graceful_shutdown=round(limits.grace),
+        timeout_keep_alive=limits.idle,
+        timeout_graceful_shutdown=max(limits.grace - CLOSING, limits.grace / 2),
     )
+    server = _Server(config, limits.grace)
+    with contextlib.suppress(KeyboardInterrupt):  # raised again by uvicorn once it has stopped
+        server.run()
+    if not server.started:
+        sys.exit(3)
+
+
+class _Server(uvicorn.Server):  # type: ignore[misc]
+    """uvicorn, which ends in time whatever still runs: a thread cannot be interrupted."""
+
+    def __init__(self, config: uvicorn.Config, grace: float) -> None:
+        super().__init__(config)
+        self._grace = grace
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if not self.should_exit:
+            end = threading.Timer(self._grace, _end, [self._grace])
+            end.daemon = True
+            end.start()
+        super().handle_exit(sig, frame)
+
+
+def _end(seconds: float) -> None:
+    line = f"work was still under way after {seconds:g} s"
+    logs.event("ended", level=logging.ERROR, error=line)
+    os._exit(1)
 
 
 def names(runs: Sequence[Path]) -> dict[str, Path]:
@@ -108,10 +154,3 @@ def _beside(names: Sequence[str], pictures: Sequence[Path]) -> dict[str, Path]:
             f"pictures: found {len(pictures)} folders for {len(names)} runs, expected one or each"
         )
     return dict(zip(names, pictures, strict=False))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,16 +14,19 @@ from typing import TypeVar
 import torch
 
 from mgrec.answers import Recommendations
-from mgrec.errors import MgrecError
+from mgrec.errors import ArtifactError, in_one_line
 from mgrec.requests import Request
 from mgrec.serving import logs
-from mgrec.serving.batching import Batcher, Worker
+from mgrec.serving.batching import Batcher, Worker, contained
 from mgrec.serving.edition import Edition
 from mgrec.serving.gallery import UPLOADS
+from mgrec.serving.gate import objection
 from mgrec.serving.limits import Limits
 from mgrec.serving.live import Live
 from mgrec.serving.metrics import Metrics
-from mgrec.serving.refusals import Refusal
+from mgrec.serving.refusals import Refusal, one_line
+
+RETRY = 10  # looks at an unchanged folder between two attempts to read what could not be read
 
 T = TypeVar("T")
 
@@ -53,17 +57,27 @@ class Served:
         pictures: Path | None = None,
     ) -> None:
         self.name, self.path, self.live = name, path, live
-        self.pictures = (*([] if pictures is None else [pictures]), path / UPLOADS)
+        self.pictures = (*([] if pictures is None else [pictures.resolve()]), path / UPLOADS)
         self._worker, self._writers = worker, writers
         self._limits, self._metrics = limits, metrics
         self._writing = asyncio.Lock()
         self.edition = Edition(name, *live.current)
-        self.edition.warm()
+        try:
+            contained(self.edition.warm)
+        except Exception as error:
+            raise ArtifactError(
+                f"{path}: it loads but cannot answer: {in_one_line(error)}"
+            ) from error
         self._batcher = Batcher(self._answer, worker, most=limits.batch, wait=limits.wait)
         metrics.items.labels(name).set(self.edition.n_items)
 
     def start(self) -> None:
         self._batcher.start()
+
+    @property
+    def lives(self) -> bool:
+        """Whether requests for recommendations are answered."""
+        return self._batcher.lives
 
     async def close(self) -> None:
         await self._batcher.close()
@@ -88,7 +102,8 @@ class Served:
     async def _change(self, kind: str, act: Callable[[Live], T]) -> tuple[Edition, T]:
         async with self._writing:
             loop = asyncio.get_running_loop()
-            found, edition = await loop.run_in_executor(self._writers, self._turn, act)
+            turn = functools.partial(self._turn, act)
+            found, edition = await loop.run_in_executor(self._writers, contained, turn)
             if edition is not self.edition:
                 before, self.edition = self.edition, edition
                 self._metrics.changes.labels(self.name, kind).inc()
@@ -120,9 +135,9 @@ class Served:
         edition = self.edition
         self._metrics.batches.labels(self.name).observe(len(requests))
         with self._metrics.model.labels(self.name).time():
+            found: Sequence[Recommendations | Exception]
             try:
-                found: Sequence[Recommendations | Exception]
-                found = edition.recommender.recommend_many(list(requests))
+                found = contained(lambda: edition.recommender.recommend_many(list(requests)))
             except Exception:  # one that cannot be answered is no reason to refuse the others
                 found = [_alone(edition, request) for request in requests]
         return [one if isinstance(one, Exception) else (edition, one) for one in found]
@@ -130,7 +145,7 @@ class Served:
 
 def _alone(edition: Edition, request: Request) -> Recommendations | Exception:
     try:
-        return edition.recommender.recommend_many([request])[0]
+        return contained(lambda: edition.recommender.recommend_many([request])[0])
     except Exception as error:
         return error
 
@@ -143,6 +158,7 @@ class Shelf:
     runs : artifact folders by name
     pictures : data folders by the same names
     encoders : names of encoders that may be loaded, see `Recommender.add_items`
+    accept : take every new artifact in a run's folder into use, whatever the gate says
     """
 
     def __init__(
@@ -152,13 +168,15 @@ class Shelf:
         metrics: Metrics,
         pictures: Mapping[str, Path] | None = None,
         encoders: Sequence[str] = (),
+        *,
+        accept: bool = False,
     ) -> None:
-        self._worker = Worker(limits.waiting)
+        self._worker = Worker(limits.waiting, limits.others)
         self._writers = ThreadPoolExecutor(1, thread_name_prefix="writer")
-        self._watch = limits.watch
+        self._watch, self._stuck = limits.watch, limits.stuck
         self._watcher: asyncio.Task[None] | None = None
         metrics.watch_waiting(lambda: self._worker.waiting)
-        self.ready = False
+        self._open = False
         # A first version is built on torch's meta device, whose first use imports for a second and
         # would hold up every answer under way.
         with torch.device("meta"):
@@ -167,7 +185,7 @@ class Shelf:
             name: Served(
                 name,
                 path,
-                Live.open(path, encoders),
+                Live.open(path, encoders, gate=None if accept else objection),
                 self._worker,
                 self._writers,
                 limits,
@@ -197,11 +215,22 @@ class Shelf:
             served.start()
         if self._watch:
             self._watcher = asyncio.create_task(self._look())
-        self.ready = True
+        self._open = True
+
+    def trouble(self) -> str | None:
+        """Say why requests would not be answered as they should; None where they would."""
+        if not self._open:
+            return "the server is starting or stopping"
+        if self._watcher is not None and self._watcher.done():
+            return "the search for new versions has ended"
+        for name, served in self.runs.items():
+            if not served.lives:
+                return f"run {name}: its batch loop has ended"
+        return self._worker.stuck(self._stuck)
 
     async def close(self) -> None:
         """Answer what waits, finish what is being written, and stop."""
-        self.ready = False
+        self._open = False
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.gather(self._watcher, return_exceptions=True)
@@ -212,22 +241,48 @@ class Shelf:
 
     async def write(self, job: Callable[[], T]) -> T:
         """Run what takes long, and is not the model's, in the writers' thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._writers, job)
+        return await asyncio.get_running_loop().run_in_executor(self._writers, contained, job)
 
     async def reload(self, served: Served) -> Edition:
         """Take what stands on disk into use, if it is newer."""
         return (await served.change("reload", lambda live: live.refresh()))[0]
 
     async def _look(self) -> None:
-        """Look for new versions now and then; where one cannot be read, the old one serves."""
-        told: dict[str, str] = {}
+        """Look for new versions now and then; where one cannot be taken, the old one serves.
+
+        What fails is logged once per state of the folder. It is tried again at once when the
+        folder changes, and now and then while it does not: the cause may lie elsewhere.
+        """
+        failed: dict[str, tuple[object, int]] = {}  # the folder's state, and looks since
         while True:
             await asyncio.sleep(self._watch)
             for name, served in self.runs.items():
+                state = await asyncio.to_thread(_state_of, served.path)
+                before, looks = failed.get(name, (None, 0))
+                if state == before and looks < RETRY:
+                    failed[name] = state, looks + 1
+                    continue
                 try:
                     await self.reload(served)
-                    told.pop(name, None)
-                except (MgrecError, OSError) as error:
-                    if told.get(name) != str(error):  # once, not every two seconds
-                        logs.event("reload failed", level=logging.ERROR, run=name, error=str(error))
-                    told[name] = str(error)
+                    failed.pop(name, None)
+                except Exception as error:
+                    if state != await asyncio.to_thread(_state_of, served.path):
+                        continue  # it was replaced meanwhile: what failed is there no more
+                    if state != before:
+                        line = one_line(error)
+                        logs.event("reload failed", level=logging.ERROR, run=name, error=line)
+                    failed[name] = state, 0
+
+
+def _state_of(path: Path) -> object:
+    """Return what changes with the files of an artifact, without opening any."""
+    try:
+        return [
+            (entry.name, entry.inode(), entry.stat().st_mtime_ns, entry.stat().st_size)
+            for folder in (path, path / "live")
+            if folder.is_dir()
+            for entry in sorted(os.scandir(folder), key=lambda entry: entry.name)
+            if entry.name not in ("live", "lock")  # a refused change makes these
+        ]
+    except OSError as error:
+        return type(error).__name__

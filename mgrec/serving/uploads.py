@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -11,7 +12,7 @@ import polars as pl
 
 from mgrec.content.pictures import MAX_PIXELS, PictureProblem, read_picture
 from mgrec.data.features import Embeddings
-from mgrec.errors import RequestError
+from mgrec.errors import RequestError, StorageError
 from mgrec.folders import new_file
 from mgrec.serving.gallery import KINDS, UPLOADS
 from mgrec.serving.live import Change, Live
@@ -21,8 +22,54 @@ _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+PICTURE = 8 << 20  # bytes of a picture
+PICTURES = 2_000  # of one request
+LARGEST = 1e15  # value of a vector; squares of larger ones leave float32
 SIDE = 64  # pixels to which a picture is read when it is looked at only for whether it can be
 _SUFFIXES = {kind.removeprefix("image/").upper(): suffix for suffix, kind in KINDS.items()}
+
+
+def add_items(live: Live, asked: AddRequest) -> Change:
+    """Add what a request brings; where that fails, the pictures that came with it are deleted.
+
+    Raises
+    ------
+    RequestError
+        If there are too many pictures, or one is too large; and as `added`.
+    """
+    pictures = [(place, item.picture) for place, item in enumerate(asked.items) if item.picture]
+    if len(pictures) > PICTURES:
+        raise RequestError(
+            f"items: found {len(pictures):,} pictures, expected at most {PICTURES:,}"
+        )
+    for place, picture in pictures:
+        if len(picture) > PICTURE:
+            raise RequestError(
+                f"items.{place}.picture: found {len(picture):,} bytes, expected at most {PICTURE:,}"
+            )
+    folder = live.path / UPLOADS
+    before = set(_files(folder))
+    try:
+        return added(live, asked)
+    except BaseException:
+        sent = {sha256(picture).hexdigest() for _, picture in pictures}
+        for name in set(_files(folder)) - before - _named(live):
+            if name.partition(".")[0] in sent:
+                (folder / name).unlink(missing_ok=True)
+        raise
+
+
+def _files(folder: Path) -> list[str]:
+    return [file.name for file in folder.iterdir()] if folder.is_dir() else []
+
+
+def _named(live: Live) -> set[str]:
+    """Return the picture files that the catalogue names, also by what another process has added."""
+    with suppress(Exception):  # the error that brought us here is the one to be raised
+        live.refresh()
+    items = live.recommender.catalogue.items
+    paths = items["image"].drop_nulls() if "image" in items.columns else ()
+    return {Path(str(path)).name for path in paths}
 
 
 def added(live: Live, asked: AddRequest) -> Change:
@@ -71,8 +118,12 @@ def _kept(data: bytes, where: str, folder: Path) -> str:
         suffix = _SUFFIXES.get(picture.format or "", ".bin")
     name = sha256(data).hexdigest() + suffix
     if not (folder / name).exists():
-        with new_file(folder / name) as draft:
-            draft.write_bytes(data)
+        try:
+            with new_file(folder / name) as draft:
+                draft.write_bytes(data)
+        except OSError as error:
+            line = error.strerror or error
+            raise StorageError(f"{where}: could not be saved: {line}; nothing changed") from None
     return name
 
 
@@ -99,7 +150,10 @@ def _vectors(modality: str, data: bytes, asked: AddRequest) -> Embeddings:
         )
     found = np.frombuffer(data, kind, offset=stream.tell()).reshape(shape)
     present = ~np.isnan(found).any(axis=1)
-    vectors = np.where(present[:, None], found, 0).astype(np.float32)
+    with np.errstate(over="ignore"):  # what becomes infinite is refused
+        vectors = np.where(present[:, None], found, 0).astype(np.float32)
     if not np.isfinite(vectors).all():
         raise RequestError(f"{where}: found a value that is not finite")
+    if (largest := float(np.abs(vectors).max(initial=0))) > LARGEST:
+        raise RequestError(f"{where}: found a value of {largest:.3g}, expected at most {LARGEST:g}")
     return Embeddings(vectors, present)

@@ -12,6 +12,7 @@ from mgrec.errors import RequestError
 from mgrec.files import check_file
 from mgrec.folders import new_file
 from mgrec.ids.health import Health, health
+from mgrec.printable import inline
 from mgrec.recommender import Recommender
 from mgrec.titles import titles
 
@@ -69,8 +70,10 @@ class Inspection:
             codes = " ".join(map(str, self.prefix)) or "(empty)"
             lines += ["", f"Under the prefix {codes}: {self.under:,} items"]
         for item in self.items:
-            lines.append(f"  {item.item_id}  {item.title}")
-            lines.append(f"      {item.semantic_id}" + (f"   {item.image}" if item.image else ""))
+            lines.append(f"  {inline(item.item_id)}  {inline(item.title)}")
+            lines.append(
+                f"      {item.semantic_id}" + (f"   {inline(item.image)}" if item.image else "")
+            )
         if self.prefix is not None and self.under > len(self.items):
             lines.append(f"  ... and {self.under - len(self.items):,} more")
         return "\n".join(lines)

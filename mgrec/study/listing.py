@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mgrec.answers import Recommendations
 from mgrec.explain.explanation import Explanation, called
+from mgrec.printable import inline
 from mgrec.recommender import Recommender
 from mgrec.titles import titles
 
@@ -13,10 +14,11 @@ def listing(recommender: Recommender, found: Recommendations) -> str:
     catalogue = recommender.catalogue
     rows = catalogue.index_of(found.item_ids).tolist()
     names = titles(catalogue.items, rows)
-    width = max((len(str(item.item_id)) for item in found), default=0)
+    ids = [inline(item.item_id) for item in found]
+    width = max(map(len, ids), default=0)
     lines = [
-        f"{rank:>3}  {item.score:8.3f}  {item.item_id!s:<{width}}  {name}".rstrip()
-        for rank, (item, name) in enumerate(zip(found, names, strict=True), 1)
+        f"{rank:>3}  {item.score:8.3f}  {item_id:<{width}}  {inline(name)}".rstrip()
+        for rank, (item, item_id, name) in enumerate(zip(found, ids, names, strict=True), 1)
     ]
     return "\n".join([*lines, f"({found.reason})"])
 

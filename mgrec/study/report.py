@@ -18,6 +18,7 @@ import numpy as np
 
 from mgrec.errors import MissingExtra
 from mgrec.folders import new_file
+from mgrec.printable import inline
 from mgrec.study.drawing import SIDE, Plot, bars, plot, scatter, whiskers
 from mgrec.study.parts import Curve, Dot, Item, Kind, Map, Results, Row, Section, Summary, User
 
@@ -94,6 +95,7 @@ def _compiled(jinja2: Any) -> Any:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"figure": _figure, "fact": _fact, "snippet": _snippet, "score": _score}
+    environment.filters["inline"] = inline
     return environment.from_string((files("mgrec.study") / "report.html").read_text("utf-8"))
 
 

@@ -1,12 +1,14 @@
 """Batches: full where many wait, quick where one does, and nobody waits for ever."""
 
 import asyncio
+import concurrent.futures
 import threading
 import time
 
+import polars as pl
 import pytest
 
-from mgrec.serving.batching import Batcher, Worker
+from mgrec.serving.batching import Batcher, Fault, Worker
 from mgrec.serving.refusals import Refusal
 
 
@@ -99,16 +101,18 @@ def test_closing_answers_what_was_accepted():
     assert asyncio.run(ask()) == list(range(9))
 
 
-def test_other_jobs_have_a_thread_and_share_the_limits():
+def test_other_jobs_have_a_thread_and_a_limit():
     async def ask() -> None:
-        worker = Worker(1)
+        worker = Worker(0, others=1)
         assert await worker.run(lambda: threading.current_thread().name, 5) == "other_0"
         gate = threading.Event()
         first = asyncio.create_task(worker.run(gate.wait, 5))
         await asyncio.sleep(0)
-        with pytest.raises(Refusal, match="wait already"):
-            await worker.run(lambda: None, 5)
-        gate.set()
+        try:
+            with pytest.raises(Refusal, match="wait already"):
+                await worker.run(lambda: None, 5)
+        finally:
+            gate.set()
         await first
         with pytest.raises(Refusal, match=r"no answer within 0\.05 s"):
             await worker.run(lambda: time.sleep(0.3), 0.05)
@@ -131,3 +135,108 @@ def test_a_batch_does_not_wait_for_what_else_is_asked():
         return [found]
 
     assert asyncio.run(ask()) == ["A"]
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        pl.exceptions.PanicException("a panic"),
+        SystemExit(3),
+        KeyboardInterrupt(),
+        GeneratorExit(),
+        StopIteration(),
+        StopAsyncIteration(),
+        asyncio.CancelledError(),
+        concurrent.futures.CancelledError(),
+        TimeoutError(),
+        MemoryError(),
+        RecursionError(),
+        BaseException("anything"),
+    ],
+    ids=lambda raised: type(raised).__module__ + "." + type(raised).__name__,
+)
+def test_a_batch_that_fails_whatever_it_raises_leaves_the_next_alone(raised):
+    def answer(asked):
+        if "bad" in asked:
+            raise raised
+        return asked
+
+    async def ask() -> None:
+        worker = Worker(100)
+        made = batcher(answer, worker)
+        for _ in range(2):
+            found = await asyncio.gather(
+                made.ask("a", 5), made.ask("bad", 5), return_exceptions=True
+            )
+            assert all(isinstance(one, Fault | MemoryError | RecursionError) for one in found)
+            assert await made.ask("b", 5) == "b"
+            with pytest.raises((Fault, MemoryError, RecursionError)):
+                await worker.run(lambda: answer(["bad"]), 5)
+            assert await worker.run(lambda: 7, 5) == 7
+        assert made.lives
+        assert (worker.waiting, worker.waiting_others) == (0, 0)
+        await made.close()
+        assert not made.lives
+
+    asyncio.run(ask())
+
+
+def test_a_batch_with_too_few_answers_fails_and_the_next_is_answered():
+    async def ask() -> None:
+        made = batcher(lambda asked: asked[1:] if "bad" in asked else asked, Worker(100))
+        with pytest.raises(Fault, match="found 0 answers, expected 1"):
+            await made.ask("bad", 5)
+        assert await made.ask("b", 5) == "b"
+        await made.close()
+
+    asyncio.run(ask())
+
+
+def test_closing_waits_for_the_batch_that_runs():
+    async def ask() -> int:
+        gate = threading.Event()
+        made = batcher(lambda asked: [gate.wait(5) for _ in asked], Worker(100))
+        asked = asyncio.create_task(made.ask(1, 5))
+        await asyncio.sleep(0.05)
+        closing = asyncio.create_task(made.close())
+        await asyncio.sleep(0.05)
+        gate.set()
+        await closing
+        return await asked
+
+    assert asyncio.run(ask()) is True
+
+
+def test_a_flood_of_explanations_leaves_recommendations_alone():
+    async def ask() -> None:
+        worker, gate = Worker(4, others=4), threading.Event()
+        made = batcher(list, worker)
+        flood = [asyncio.create_task(worker.run(gate.wait, 5)) for _ in range(50)]
+        await asyncio.sleep(0.05)
+        try:
+            assert await asyncio.gather(*(made.ask(n, 5) for n in range(4))) == [0, 1, 2, 3]
+        finally:
+            gate.set()
+        found = await asyncio.gather(*flood, return_exceptions=True)
+        assert sum(one is True for one in found) == 4
+        assert {one.status for one in found if one is not True} == {503}
+        await made.close()
+
+    asyncio.run(ask())
+
+
+def test_a_job_that_does_not_end_is_known_as_stuck():
+    async def ask() -> None:
+        worker, gate = Worker(4), threading.Event()
+        assert worker.stuck(0) is None
+        job = asyncio.create_task(worker.run(gate.wait, 5))
+        await asyncio.sleep(0.1)
+        try:
+            assert "the other thread has been at one job" in str(worker.stuck(0.05))
+            assert worker.stuck(5) is None
+        finally:
+            gate.set()
+        await job
+        assert worker.stuck(0) is None
+
+    asyncio.run(ask())

@@ -48,7 +48,7 @@ def rank(
         found = top(model, given, wanted, max(search.beams, wanted), search, allow)
         items[known, :wanted], scores[known, :wanted] = found
     empty = np.flatnonzero(history.lengths == 0)
-    best = recommender.popularity.best(wanted, recommender.catalogue.listed)
+    best = recommender.popular(wanted, recommender.catalogue.listed)
     items[empty, :wanted], scores[empty, :wanted] = best
     return items, scores
 

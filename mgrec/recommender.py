@@ -380,6 +380,17 @@ class Recommender:
         """How much of the log each item has."""
         return Popularity.of(self.counts)
 
+    def popular(
+        self, k: int, keep: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the k most popular items, of those that bool [items] keeps, and their scores.
+
+        A score is what it would be if the generator and every expert went by popularity alone, so
+        that it is on the scale of the scores of other answers.
+        """
+        items, logs = self.popularity.best(k, keep)
+        return items, logs * np.float32(self.model.weights)
+
     @cached_property
     def n_listed(self) -> int:
         """How many items may be recommended."""

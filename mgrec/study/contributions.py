@@ -45,7 +45,7 @@ class _Experts:
     """A model's experts as they are weighed, without what it generates: a `Reader`."""
 
     model: Generator
-    history: int  # most items that are read
+    history: int  # most items that are passed on
 
     @property
     def device(self) -> torch.device:
@@ -90,7 +90,8 @@ def contributions(
 
     if len(names) > 1:
         if experts is not None and experts.weight.any():
-            reader = _Experts(made.model, made.model.config.history)
+            whole = int(parts.test.history.lengths.max())  # a repeat score needs all seen items
+            reader = _Experts(made.model, whole)
             yield "without generated", measured(reader)
         alone = replace(made, model=without(made.model, names))
         yield "generated alone", alone.evaluate(exclude_seen=exclude_seen)

@@ -201,6 +201,8 @@ class Recommender:
         """Write the k best items of every known user to a Parquet file, in bounded memory.
 
         Columns: ``user_id``, ``rank`` (from 1), ``item_id``, ``score``. Returns how many users.
+        With `exclude_seen` the search is widened, up to 400 beams, until no other item can be
+        better; else it keeps to the recipe's beams.
 
         Raises
         ------
@@ -230,8 +232,8 @@ class Recommender:
 
         Parameters
         ----------
-        exclude_seen : whether items of a user's history are left out of the ranking; published
-            comparisons do not
+        exclude_seen : whether items of a user's history are left out of the ranking, with a
+            search that is widened as that of `recommend_all`; published comparisons do not
 
         Raises
         ------
@@ -257,7 +259,8 @@ class Recommender:
         """Measure on the test cases of a split, which its training must not have seen."""
         say(f"ranking {len(parts.test):,} test cases: {self.plan(LISTED)}")
         found = self.top(parts.test.history, LISTED, exclude_seen)
-        return measure(found, parts, self.catalogue.n_items, self.catalogue.present())
+        items = self.catalogue.items["item_id"]
+        return measure(found, parts, self.users.ids, items, self.catalogue.present())
 
     # ---------------------------------------------------------------- changing
 

@@ -86,7 +86,8 @@ def contributions(
 
     def measured(reader: Reader) -> Evaluation:
         found = best_items(reader, parts.test.history, LISTED, exclude_seen, catalogue.listed)
-        return measure(found, parts, catalogue.n_items, catalogue.present())
+        ids = catalogue.items["item_id"]
+        return measure(found, parts, made.users.ids, ids, catalogue.present())
 
     if len(names) > 1:
         if experts is not None and experts.weight.any():

@@ -89,7 +89,7 @@ class Attempt:
 
 
 def answer(recommender: Recommender, requests: Sequence[Request]) -> list[Recommendations]:
-    """Answer every request; each answer is what it would be alone.
+    """Answer every request; each answer is what it would be alone, scores to float32 rounding.
 
     Raises
     ------

@@ -16,6 +16,7 @@ from mgrec import artifact, everybody
 from mgrec.answering import answer
 from mgrec.answers import Recommendations
 from mgrec.catalogue import Catalogue
+from mgrec.cores import check_process
 from mgrec.data.dataset import Dataset
 from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Split, split
@@ -144,13 +145,17 @@ class Recommender:
         return self.recommend_many([request])[0]
 
     def recommend_many(self, requests: Sequence[Request]) -> list[Recommendations]:
-        """Answer several requests in one search; each is answered as it would be alone.
+        """Answer several requests in one search; each gets the items that it would get alone.
+
+        Scores are those of a request alone to float32 rounding (about 1e-5): the order of a sum
+        depends on the size of the batch. Only items whose scores differ by less may change places.
 
         Raises
         ------
         RequestError
             If one of them does not fit the catalogue; `check` tells which.
         """
+        check_process()
         return answer(self, requests)
 
     def check(self, request: Request) -> None:
@@ -161,6 +166,7 @@ class Recommender:
         RequestError
             In one line.
         """
+        check_process()
         question(self, request)
 
     def explain(
@@ -178,6 +184,7 @@ class Recommender:
         RequestError
             If the catalogue does not know the item, or there is not exactly one of the others.
         """
+        check_process()
         asked = Request(history, user)
         return explain(self, item, asked.history, asked.user)
 
@@ -191,6 +198,7 @@ class Recommender:
         RequestError
             If the item is unknown or lacks the modality, or the request does not fit.
         """
+        check_process()
         return similar(self, item, k, by, where)
 
     def top(self, history: Sequences, k: int, exclude_seen: bool = False) -> NDArray[np.int64]:
@@ -209,6 +217,7 @@ class Recommender:
         RequestError
             If k is below 1, or the path is a folder.
         """
+        check_process()
         return everybody.recommend_all(self, Path(path), k, exclude_seen)
 
     # ---------------------------------------------------------------- measuring
@@ -240,6 +249,7 @@ class Recommender:
         RequestError
             If nothing was held out, or its weights have seen that.
         """
+        check_process()
         parts = self.split()
         if not len(parts.test):
             raise RequestError(
@@ -288,6 +298,7 @@ class Recommender:
         DataError, RecipeError
             In one line, if something is malformed, known already or cannot be encoded.
         """
+        check_process()
         content = self.recipe.content
         found = newcomers(self.catalogue, items, content, ready=embeddings, folder=folder)
         return self.over(grown(self.catalogue, found))
@@ -302,6 +313,7 @@ class Recommender:
         RequestError
             If the catalogue does not know an item, or it was removed before.
         """
+        check_process()
         return self.over(shrunk(self.catalogue, self.rows_of(ids)))
 
     def rows_of(self, ids: Iterable[ItemId]) -> NDArray[np.int64]:
@@ -325,6 +337,7 @@ class Recommender:
 
     def over(self, catalogue: Catalogue) -> Recommender:
         """Return the same recommender over a catalogue that has grown or shrunk."""
+        check_process()
         counts = np.pad(self.counts, (0, catalogue.n_items - len(self.counts)))
         model = model_over(self.model, catalogue, counts, self.recipe.search.new_items)
         return replace(self, catalogue=catalogue, model=model, counts=counts, tested=None)
@@ -339,6 +352,7 @@ class Recommender:
         ArtifactError
             If the folder holds something else, or cannot be written.
         """
+        check_process()
         from mgrec.storage import contents_of
 
         artifact.write(Path(path), contents_of(self))
@@ -376,6 +390,7 @@ class Recommender:
         items : int64 [rows, k], best first, -1 behind the last
         scores : float32 [rows, k], -inf behind the last
         """
+        check_process()
         return everybody.rank(self, history, k, exclude_seen)
 
     @cached_property

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mgrec.artifact import Contents, read
 from mgrec.catalogue import Catalogue
 from mgrec.content.contracts import EncoderIdentity
+from mgrec.cores import check_process
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.sequences import Sequences
 from mgrec.errors import ArtifactError
@@ -22,6 +23,7 @@ from mgrec.ids.semantic_ids import SemanticIds, Slot
 from mgrec.ids.standardise import Standardiser
 from mgrec.ids.trie import Trie
 from mgrec.journal import Entry, Journal, base_of, read_journal, read_step
+from mgrec.model.device import own_random_state
 from mgrec.model.generator import Generator
 from mgrec.recommender import Recommender
 from mgrec.replay import replayed
@@ -131,6 +133,7 @@ def recommender_of(contents: Contents) -> Recommender:
     )
 
 
+@own_random_state()
 def load_version(path: Path) -> tuple[Recommender, Recommender, Journal]:
     """Load an artifact as it was fitted, and at its present version, and what that is made of.
 
@@ -139,6 +142,7 @@ def load_version(path: Path) -> tuple[Recommender, Recommender, Journal]:
     ArtifactError
         If there is none, or it or its changes are corrupt.
     """
+    check_process()
     while True:  # a writer may replace the artifact, or delete what a version needed
         journal = read_journal(path)
         fitted = recommender_of(read(path))

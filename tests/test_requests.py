@@ -234,3 +234,17 @@ def test_exclude_seen_where_nearly_all_is_seen(store):
     assert (items[0, 2:] == -1).all()
     assert (items[1] == -1).all()
     assert (scores[1] == -np.inf).all()
+
+
+@pytest.mark.parametrize("size", [2, 7, 40])
+def test_scores_of_a_batch_are_those_of_single_requests_to_rounding(store, size):
+    users = store.users.ids.to_list()[:size]
+    together = store.recommend_many([Request(user=user, k=10) for user in users])
+    items, scores = store.rank(store.users.log.select(np.arange(size)), 10)
+    ids = store.catalogue.item_ids
+    for row, (user, answer) in enumerate(zip(users, together, strict=True)):
+        alone = store.recommend(user=user, k=10)
+        assert answer.item_ids == alone.item_ids == [ids[item] for item in items[row]]
+        wanted = [item.score for item in alone]
+        assert [item.score for item in answer] == pytest.approx(wanted, abs=2e-5)
+        assert scores[row].tolist() == pytest.approx(wanted, abs=2e-5)

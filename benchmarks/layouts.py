@@ -287,7 +287,7 @@ def main() -> None:
     begun = time.process_time()
     found, _ = top(model, parts.test.history, 20, recipe.search.validation_beams, recipe.search)
     ranking = time.process_time() - begun
-    result = measure(found, parts, catalogue.n_items, catalogue.present())
+    result = measure(found, parts, data.users, data.items["item_id"], catalogue.present())
     document = {
         "command": " ".join(sys.argv),
         "machine": facts(),

@@ -89,7 +89,7 @@ class Attempt:
 
 
 def answer(recommender: Recommender, requests: Sequence[Request]) -> list[Recommendations]:
-    """Answer every request; each answer is what it would be alone.
+    """Answer every request; each answer is what it would be alone, scores to float32 rounding.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def _search(recommender: Recommender, attempts: Sequence[Attempt]) -> list[Resul
             kept = None if asked.allowed is None else asked.allowed.kept
             jobs[place] = Job(asked.given.items, k, attempt.beams, kept, asked.excluded)
         else:
-            best = recommender.popularity.best(k, asked.keep(recommender.catalogue.n_items))
+            best = recommender.popular(k, asked.keep(recommender.catalogue.n_items))
             found[place] = Result(*best, certain=k)
     answers = run(recommender.model, list(jobs.values()), recommender.recipe.search)
     found |= dict(zip(jobs, answers, strict=True))

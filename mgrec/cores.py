@@ -1,4 +1,4 @@
-"""Cores: the same task over many parts, a part a core at a time."""
+"""Cores: the same task over many parts, a part a core at a time; and which process has them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from threading import Barrier, Lock, Semaphore
 from typing import TypeVar
 
 import torch
+
+from mgrec.errors import ProcessError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -69,3 +71,26 @@ def _work_alone() -> None:
 
 
 os.register_at_fork(after_in_child=_pools.clear)  # a child has none of its parent's threads
+
+_working: set[int] = set()  # the process whose threads serve mgrec; a forked child inherits the set
+
+
+def check_process() -> None:
+    """Refuse to work in a child that was forked after mgrec had begun to work.
+
+    The thread pools of polars and torch do not survive a fork: whatever needs them would wait for
+    ever. A process that was forked after `import mgrec` alone may work.
+
+    Raises
+    ------
+    ProcessError
+        In such a child.
+    """
+    process = os.getpid()
+    if not _working:
+        _working.add(process)
+    elif process not in _working:
+        raise ProcessError(
+            "this process was forked after mgrec was loaded: use the 'spawn' or 'forkserver' start"
+            " method, or load in the child and not before"
+        )

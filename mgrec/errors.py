@@ -25,6 +25,10 @@ class RequestError(MgrecError):
     """A request that no answer fits, such as k below 1."""
 
 
+class ProcessError(MgrecError):
+    """A process that cannot work, as it was forked from one that had begun to."""
+
+
 class MissingExtra(MgrecError):
     """A part of mgrec whose optional dependencies are not installed."""
 

@@ -11,6 +11,7 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
+from mgrec.answering import WIDER
 from mgrec.batches import parquet_of
 from mgrec.data.sequences import Sequences
 from mgrec.errors import RequestError
@@ -18,39 +19,54 @@ from mgrec.files import check_file
 from mgrec.ids.filters import Filter
 from mgrec.progress import bar, say
 from mgrec.requests import check_number
-from mgrec.search.ranking import top
+from mgrec.search.ranking import bounded_top
 
 if TYPE_CHECKING:
     from mgrec.recommender import Recommender
 
 CHUNK = 4096  # users ranked between two writes
+Searched = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
+WIDEST = 400  # beams that many histories without their seen items are ranked with, at most
 
 
 def rank(
     recommender: Recommender, history: Sequences, k: int, exclude_seen: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return int64 and float32 [rows, k]: the best items of every history, and their scores."""
-    model = recommender.model
+    """Return int64 and float32 [rows, k]: the best items of every history, and their scores.
+
+    Without seen items a row is searched again with more beams, up to `WIDEST`, until no allowed
+    item can be better than those found.
+    """
+    model, search = recommender.model, recommender.recipe.search
     items = np.full((len(history), k), -1, np.int64)
     scores = np.full((len(history), k), -np.inf, np.float32)
     known = np.flatnonzero(history.lengths > 0)
     given = history.select(known)
 
-    def unseen(rows: NDArray[np.int64]) -> Filter:
-        seen = torch.from_numpy(given.select(rows).padded())
-        return Filter.of(model.trie, kept, seen)
+    def searched(rows: NDArray[np.int64], beams: int) -> Searched:
+        some = given.select(rows)
+
+        def allow(at: NDArray[np.int64]) -> Filter | None:
+            if not exclude_seen:
+                return listed
+            return Filter.of(model.trie, kept, torch.from_numpy(some.select(at).padded()))
+
+        return bounded_top(model, some, wanted, beams, search, allow)
 
     kept = None if recommender.listed is None else recommender.listed.kept
     listed = None if kept is None else Filter.of(model.trie, kept)
     wanted = min(k, recommender.n_listed)
-    if len(known):
-        search = recommender.recipe.search
-        allow = unseen if exclude_seen else lambda rows: listed
-        found = top(model, given, wanted, max(search.beams, wanted), search, allow)
-        items[known, :wanted], scores[known, :wanted] = found
+    beams, left = max(search.beams, wanted), np.arange(len(known))  # rows of `given`
+    while len(left):
+        found, best, bound = searched(left, beams)
+        items[known[left], :wanted], scores[known[left], :wanted] = found, best
+        if not exclude_seen or beams >= min(WIDEST, recommender.n_listed):
+            break
+        left = left[(best < bound[:, None]).any(1)]
+        beams = min(WIDER * beams, WIDEST)
     empty = np.flatnonzero(history.lengths == 0)
-    best = recommender.popularity.best(wanted, recommender.catalogue.listed)
-    items[empty, :wanted], scores[empty, :wanted] = best
+    popular = recommender.popular(wanted, recommender.catalogue.listed)
+    items[empty, :wanted], scores[empty, :wanted] = popular
     return items, scores
 
 

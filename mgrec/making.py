@@ -12,17 +12,19 @@ import numpy as np
 from mgrec import artifact
 from mgrec.catalogue import build_catalogue
 from mgrec.continuing import check_continues, unseen
+from mgrec.cores import check_process
 from mgrec.data.dataset import Dataset
 from mgrec.data.splits import split
 from mgrec.errors import ArtifactError
 from mgrec.fitting import Checkpoints, digest, fit_model, refit_model
-from mgrec.model.device import device_of
+from mgrec.model.device import device_of, own_random_state
 from mgrec.progress import say
 from mgrec.recipe import Recipe
 from mgrec.recommender import Recommender
 from mgrec.users import users_of
 
 
+@own_random_state()
 def make(
     data: Dataset,
     recipe: Recipe | str | None,
@@ -33,6 +35,7 @@ def make(
     replaces: bool,
 ) -> Recommender:
     """Do what `Recommender.fit` promises."""
+    check_process()
     if recipe is None:
         recipe = start.recipe if start else "late++"
     recipe = Recipe.named(recipe) if isinstance(recipe, str) else recipe

@@ -1,5 +1,10 @@
-"""Progress bars on the error stream, for whatever lasts longer than two seconds."""
+"""Messages and progress bars of long work: silent in a library, shown by the command line.
 
+Messages go to the logger ``mgrec``: ``warning: ...`` at level WARNING, ``error: ...`` at level
+ERROR, all others at level INFO. `show_progress` prints them, and bars, on the error stream.
+"""
+
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,9 +27,54 @@ from mgrec.printable import printable
 console = Console(stderr=True, highlight=False)
 
 
+LOGGER = logging.getLogger("mgrec")
+LOGGER.addHandler(logging.NullHandler())
+_LEVELS = {"warning: ": logging.WARNING, "error: ": logging.ERROR}
+
+
 def say(message: str) -> None:
-    """Print one line about the run, beside the bars and never into the output."""
-    console.print(printable(message), markup=False, soft_wrap=True)
+    """Log one line about the run."""
+    level = next((level for word, level in _LEVELS.items() if message.startswith(word)), None)
+    LOGGER.log(logging.INFO if level is None else level, "%s", message)
+
+
+class _Printer(logging.Handler):
+    """Prints messages beside the bars, and never into the output."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        console.print(printable(record.getMessage()), markup=False, soft_wrap=True)
+
+
+_printer = _Printer(logging.INFO)
+
+
+def show_progress(yes: bool = True) -> None:
+    """Print messages and progress bars on the error stream, as the command line does, or stop it.
+
+    Without it mgrec logs to the logger ``mgrec`` and prints nothing.
+    """
+    if not yes:
+        LOGGER.removeHandler(_printer)
+        LOGGER.setLevel(logging.NOTSET)
+    elif not shown():
+        LOGGER.addHandler(_printer)
+        LOGGER.setLevel(logging.INFO)
+
+
+def shown() -> bool:
+    """Whether messages and bars are printed."""
+    return _printer in LOGGER.handlers
+
+
+@contextmanager
+def showing() -> Iterator[None]:
+    """Show progress meanwhile."""
+    before = shown()
+    show_progress()
+    try:
+        yield
+    finally:
+        show_progress(before)
 
 
 class _Rate(ProgressColumn):
@@ -34,6 +84,10 @@ class _Rate(ProgressColumn):
         speed = task.finished_speed or task.speed
         unit = task.fields["unit"]
         return Text("" if speed is None else _rate(speed, unit), style="cyan")
+
+
+def _bars() -> bool:
+    return shown() and console.is_terminal
 
 
 def _rate(speed: float, unit: str) -> str:
@@ -65,7 +119,7 @@ class Bar:
         self.done += n
         self._progress.advance(self._task, n)
         # Short work stays silent: a bar that flashes by tells nobody anything.
-        if not self._shown and console.is_terminal and time.monotonic() - self._begun > 2:
+        if not self._shown and _bars() and time.monotonic() - self._begun > 2:
             self._shown = True
             self._progress.start()
 

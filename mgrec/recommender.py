@@ -16,6 +16,7 @@ from mgrec import artifact, everybody
 from mgrec.answering import answer
 from mgrec.answers import Recommendations
 from mgrec.catalogue import Catalogue
+from mgrec.cores import check_process
 from mgrec.data.dataset import Dataset
 from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Split, split
@@ -148,13 +149,17 @@ class Recommender:
         return self.recommend_many([request])[0]
 
     def recommend_many(self, requests: Sequence[Request]) -> list[Recommendations]:
-        """Answer several requests in one search; each is answered as it would be alone.
+        """Answer several requests in one search; each gets the items that it would get alone.
+
+        Scores are those of a request alone to float32 rounding (about 1e-5): the order of a sum
+        depends on the size of the batch. Only items whose scores differ by less may change places.
 
         Raises
         ------
         RequestError
             If one of them does not fit the catalogue; `check` tells which.
         """
+        check_process()
         return answer(self, requests)
 
     def check(self, request: Request) -> None:
@@ -165,6 +170,7 @@ class Recommender:
         RequestError
             In one line.
         """
+        check_process()
         question(self, request)
 
     def explain(
@@ -182,6 +188,7 @@ class Recommender:
         RequestError
             If the catalogue does not know the item, or there is not exactly one of the others.
         """
+        check_process()
         asked = Request(history, user)
         return explain(self, item, asked.history, asked.user)
 
@@ -195,6 +202,7 @@ class Recommender:
         RequestError
             If the item is unknown or lacks the modality, or the request does not fit.
         """
+        check_process()
         return similar(self, item, k, by, where)
 
     def top(self, history: Sequences, k: int, exclude_seen: bool = False) -> NDArray[np.int64]:
@@ -205,12 +213,15 @@ class Recommender:
         """Write the k best items of every known user to a Parquet file, in bounded memory.
 
         Columns: ``user_id``, ``rank`` (from 1), ``item_id``, ``score``. Returns how many users.
+        With `exclude_seen` the search is widened, up to 400 beams, until no other item can be
+        better; else it keeps to the recipe's beams.
 
         Raises
         ------
         RequestError
             If k is below 1, or the path is a folder.
         """
+        check_process()
         return everybody.recommend_all(self, Path(path), k, exclude_seen)
 
     # ---------------------------------------------------------------- measuring
@@ -234,14 +245,15 @@ class Recommender:
 
         Parameters
         ----------
-        exclude_seen : whether items of a user's history are left out of the ranking; published
-            comparisons do not
+        exclude_seen : whether items of a user's history are left out of the ranking, with a
+            search that is widened as that of `recommend_all`; published comparisons do not
 
         Raises
         ------
         RequestError
             If nothing was held out, or its weights have seen that.
         """
+        check_process()
         parts = self.split()
         if not len(parts.test):
             raise RequestError(
@@ -261,7 +273,8 @@ class Recommender:
         """Measure on the test cases of a split, which its training must not have seen."""
         say(f"ranking {len(parts.test):,} test cases: {self.plan(LISTED)}")
         found = self.top(parts.test.history, LISTED, exclude_seen)
-        return measure(found, parts, self.catalogue.n_items, self.catalogue.present())
+        items = self.catalogue.items["item_id"]
+        return measure(found, parts, self.users.ids, items, self.catalogue.present())
 
     # ---------------------------------------------------------------- changing
 
@@ -292,6 +305,7 @@ class Recommender:
         DataError, RecipeError
             In one line, if something is malformed, known already or cannot be encoded.
         """
+        check_process()
         content = self.recipe.content
         found = newcomers(
             self.catalogue, items, content, ready=embeddings, folder=folder, encoders=encoders
@@ -308,6 +322,7 @@ class Recommender:
         RequestError
             If the catalogue does not know an item, or it was removed before.
         """
+        check_process()
         return self.over(shrunk(self.catalogue, self.rows_of(ids)))
 
     def rows_of(self, ids: Iterable[ItemId]) -> NDArray[np.int64]:
@@ -331,6 +346,7 @@ class Recommender:
 
     def over(self, catalogue: Catalogue) -> Recommender:
         """Return the same recommender over a catalogue that has grown or shrunk."""
+        check_process()
         counts = np.pad(self.counts, (0, catalogue.n_items - len(self.counts)))
         model = model_over(self.model, catalogue, counts, self.recipe.search.new_items)
         return replace(self, catalogue=catalogue, model=model, counts=counts, tested=None)
@@ -348,6 +364,7 @@ class Recommender:
         ArtifactError
             If the folder holds something else, or cannot be written.
         """
+        check_process()
         from mgrec.storage import contents_of
 
         artifact.write(Path(path), contents_of(self))
@@ -385,12 +402,24 @@ class Recommender:
         items : int64 [rows, k], best first, -1 behind the last
         scores : float32 [rows, k], -inf behind the last
         """
+        check_process()
         return everybody.rank(self, history, k, exclude_seen)
 
     @cached_property
     def popularity(self) -> Popularity:
         """How much of the log each item has."""
         return Popularity.of(self.counts)
+
+    def popular(
+        self, k: int, keep: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the k most popular items, of those that bool [items] keeps, and their scores.
+
+        A score is what it would be if the generator and every expert went by popularity alone, so
+        that it is on the scale of the scores of other answers.
+        """
+        items, logs = self.popularity.best(k, keep)
+        return items, logs * np.float32(self.model.weights)
 
     @cached_property
     def n_listed(self) -> int:

@@ -58,7 +58,7 @@ class Request:
     @property
     def filters(self) -> bool:
         """Whether it is not a plain request, which is searched as all users together are."""
-        named = self.only is not None or bool(self.exclude)
+        named = self.only is not None or bool(self.exclude) or self.exclude_seen
         return named or self.where is not None or bool(self.max_per)
 
 

@@ -18,6 +18,7 @@ from mgrec.catalogue import Catalogue
 from mgrec.configs import ModelConfig
 from mgrec.consistency import check_catalogue, check_contents, check_trie, check_weights
 from mgrec.content.contracts import EncoderIdentity
+from mgrec.cores import check_process
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.sequences import Sequences
 from mgrec.errors import ArtifactError, DataError, RequestError
@@ -27,6 +28,7 @@ from mgrec.ids.semantic_ids import SemanticIds, Slot
 from mgrec.ids.standardise import Standardiser
 from mgrec.ids.trie import Trie
 from mgrec.journal import Entry, Journal, base_of, read_journal, read_step
+from mgrec.model.device import own_random_state
 from mgrec.model.generator import Generator
 from mgrec.recommender import Recommender
 from mgrec.replay import replayed
@@ -151,6 +153,7 @@ def _model(
     return model
 
 
+@own_random_state()
 def load_version(path: Path) -> tuple[Recommender, Recommender, Journal]:
     """Load an artifact as it was fitted, and at its present version, and what that is made of.
 
@@ -159,6 +162,7 @@ def load_version(path: Path) -> tuple[Recommender, Recommender, Journal]:
     ArtifactError
         If there is none, or it or its changes are corrupt.
     """
+    check_process()
     while True:  # a writer may replace the artifact, or delete what a version needed
         journal = read_journal(path)
         contents = read(path)

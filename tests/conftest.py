@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from mgrec import Dataset, Recipe, Recommender
 from mgrec.data.worlds import make_world
+from mgrec.progress import showing
 
 # The same examples in every run.
 settings.register_profile("fixed", derandomize=True)
@@ -36,6 +37,13 @@ TINY = [
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def shown():
+    """Print messages as the command line does."""
+    with showing():
+        yield
 
 
 @pytest.fixture(scope="session")

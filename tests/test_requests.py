@@ -1,11 +1,14 @@
 """Requests: filters of every kind, alone and together, and variety."""
 
+import dataclasses
+
 import numpy as np
 import polars as pl
 import pytest
 
 from mgrec import Request
 from mgrec.conditions.masks import mask
+from mgrec.data.sequences import Sequences
 from mgrec.errors import RequestError
 
 
@@ -185,3 +188,63 @@ def test_a_condition_is_evaluated_once(store):
     first = store.select("price < 20")
     assert store.select("price < 20") is first
     assert store.select("price  < 20") is not first
+
+
+@pytest.mark.parametrize("first", [1, 100])
+@pytest.mark.parametrize("beams", [1, None])
+def test_exclude_seen_misses_no_better_item(store, beams, first, monkeypatch):
+    monkeypatch.setattr("mgrec.answering.FIRST", first)
+    for row, user in enumerate(store.users.ids[:6]):
+        history = [store.catalogue.item_ids[item] for item in store.users.log[row]]
+        wanted = [item.item_id for item in whole(store, user) if item.item_id not in history]
+        for k in (1, 7):
+            asked = [
+                Request(user=user, k=k, exclude_seen=True, beams=beams),
+                Request(history=history, k=k, exclude_seen=True, beams=beams),
+                Request(user=user, k=k, exclude=history, beams=beams),
+            ]
+            for found in store.recommend_many(asked):
+                assert found.exact
+                assert found.item_ids == wanted[:k]
+
+
+@pytest.mark.parametrize("beams", [1, 5, 20])
+def test_exclude_seen_for_all_users_misses_no_better_item(store, beams, tmp_path):
+    few = dataclasses.replace(store, recipe=store.recipe.override([f"search.beams={beams}"]))
+    few.recommend_all(tmp_path / "all.parquet", k=4, exclude_seen=True)
+    frame = pl.read_parquet(tmp_path / "all.parquet")
+    for row, user in enumerate(store.users.ids[:20]):
+        history = {store.catalogue.item_ids[item] for item in store.users.log[row]}
+        wanted = [item.item_id for item in whole(store, user) if item.item_id not in history]
+        assert frame.filter(user_id=user)["item_id"].to_list() == wanted[:4]
+    one = few.evaluate(exclude_seen=True).to_frame()
+    other = store.evaluate(exclude_seen=True).to_frame()
+    assert one.equals(other)
+
+
+def test_exclude_seen_where_nearly_all_is_seen(store):
+    ids = store.catalogue.item_ids
+    assert store.recommend(history=ids, k=5, exclude_seen=True).item_ids == []
+    left = store.recommend(history=ids[2:], k=5, exclude_seen=True)
+    assert sorted(left.item_ids) == sorted(ids[:2])
+    assert left.exact
+    rows = Sequences.of([np.arange(2, 90), np.arange(90)])
+    items, scores = store.rank(rows, 5, exclude_seen=True)
+    assert [ids[row] for row in items[0, :2]] == left.item_ids
+    assert (items[0, 2:] == -1).all()
+    assert (items[1] == -1).all()
+    assert (scores[1] == -np.inf).all()
+
+
+@pytest.mark.parametrize("size", [2, 7, 40])
+def test_scores_of_a_batch_are_those_of_single_requests_to_rounding(store, size):
+    users = store.users.ids.to_list()[:size]
+    together = store.recommend_many([Request(user=user, k=10) for user in users])
+    items, scores = store.rank(store.users.log.select(np.arange(size)), 10)
+    ids = store.catalogue.item_ids
+    for row, (user, answer) in enumerate(zip(users, together, strict=True)):
+        alone = store.recommend(user=user, k=10)
+        assert answer.item_ids == alone.item_ids == [ids[item] for item in items[row]]
+        wanted = [item.score for item in alone]
+        assert [item.score for item in answer] == pytest.approx(wanted, abs=2e-5)
+        assert scores[row].tolist() == pytest.approx(wanted, abs=2e-5)

@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mgrec.configs import Source
+from mgrec.cores import check_process
 from mgrec.data import interactions, reading
 from mgrec.data import items as catalogue
 from mgrec.data.columns import texts
@@ -99,6 +100,7 @@ class Dataset:
             For anything malformed, in one line: file, row, column, what was found, what was
             expected. What is only left out (rows of unknown items, say) is in ``notes``.
         """
+        check_process()
         root = Path(path)
         return cls._of(reading.folder(root, columns), text_columns, root)
 
@@ -135,6 +137,7 @@ class Dataset:
         DataError
             See `read`.
         """
+        check_process()
         found = reading.frames(items, interactions, columns, embeddings or {}, codes or {})
         return cls._of(found, text_columns, None if root is None else Path(root))
 

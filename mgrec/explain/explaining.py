@@ -16,6 +16,7 @@ from mgrec.explain.scoring import bases_of, levels_of, modalities_of, scored
 from mgrec.explain.shapley import shares
 from mgrec.given import given
 from mgrec.model.generator import Generator
+from mgrec.model.repeat import log_normaliser
 from mgrec.requests import ItemId
 from mgrec.search.repeats import moved_by_repeat
 from mgrec.titles import titles
@@ -48,14 +49,17 @@ def explain(
     found = given(catalogue, recommender.users, history, user)
     log_share = float(recommender.popularity.logs[row])
     item_id, [title] = catalogue.item_ids[row], titles(catalogue.items, [row], WIDTH)
-    read = found.items[-model.config.history :]  # all that the model reads of it
+    window = model.config.history
+    read = found.items[-window:]  # what is encoded
+    base = log_share * model.weights
     if not len(read):
-        return Explanation(item_id, title, found.reason, log_share, log_share, log_share)
-    levels = _levels(recommender, row, read)
-    experts = _experts(model, row, read, log_share)
+        return Explanation(item_id, title, found.reason, base, base, base)
+    older = np.unique(found.items[:-window]) if model.config.repeat else read[:0]
+    levels = _levels(recommender, row, read, older)
+    experts = _experts(model, row, read, older, log_share)
     generated = sum(level.log_prob for level in levels)
     score = generated + sum(part.weight * part.log_prob for part in experts)
-    base = log_share * (1 + sum(part.weight for part in experts))
+    past, before = _past(recommender, row, read, older, score, base)
     return Explanation(
         item_id=item_id,
         title=title,
@@ -63,74 +67,116 @@ def explain(
         score=score,
         base=base,
         generated=generated,
-        past=_past(recommender, row, read, score, base),
-        modalities=_modalities(recommender, row, read, score, base),
+        past=past,
+        older=before,
+        modalities=_modalities(recommender, row, read, older, score, base),
         levels=levels,
         experts=experts,
     )
 
 
-def _levels(recommender: Recommender, row: int, read: NDArray[np.int64]) -> tuple[Level, ...]:
+def _levels(
+    recommender: Recommender, row: int, read: NDArray[np.int64], older: NDArray[np.int64]
+) -> tuple[Level, ...]:
     model = recommender.model
+    log_share = float(recommender.popularity.logs[row])
     new = model.shares
-    if (
-        new is not None and new.by_content is not None and bool(new.items[row])
-    ):  # it is not generated code by code
-        log_prob = float(scored(model, row, Sequences.of([read])).generated[0])
-        return (Level(BY_CONTENT, "", log_prob, float(recommender.popularity.logs[row])),)
-    slots = model.ids.target_slots
-    tokens = model.ids.tokens[row, list(model.ids.target)].tolist()
-    found = levels_of(model, row, read), bases_of(model, row, recommender.popularity.logs)
-    codes = tuple(
-        Level(slot.text(token), slot.modality, log_prob, base)
-        for slot, token, log_prob, base in zip(slots, tokens, *found, strict=True)
-    )
+    if new is not None and new.by_content is not None and bool(new.items[row]):
+        with torch.inference_mode():  # it is not generated code by code
+            context = model.context(torch.from_numpy(read)[None])
+            log_prob = float(model.log_prob(context, torch.tensor([row])))
+        codes: tuple[Level, ...] = (Level(BY_CONTENT, "", log_prob, log_share),)
+    else:
+        slots = model.ids.target_slots
+        tokens = model.ids.tokens[row, list(model.ids.target)].tolist()
+        found = levels_of(model, row, read), bases_of(model, row, recommender.popularity.logs)
+        codes = tuple(
+            Level(slot.text(token), slot.modality, log_prob, base)
+            for slot, token, log_prob, base in zip(slots, tokens, *found, strict=True)
+        )
     if not model.config.repeat:
         return codes
     with torch.inference_mode():
-        context = model.context(torch.from_numpy(read)[None])
+        context = model.context(torch.from_numpy(np.concatenate([older, read]))[None])
         moved = float(moved_by_repeat(model, context, torch.tensor([row])))
-    what = "taken before" if row in read else "not taken before"
+    what = "taken before" if row in read or row in older else "not taken before"
     return (*codes, Level(what, "repeat", moved, 0.0))
 
 
 def _experts(
-    model: Generator, row: int, read: NDArray[np.int64], log_share: float
+    model: Generator,
+    row: int,
+    read: NDArray[np.int64],
+    older: NDArray[np.int64],
+    log_share: float,
 ) -> tuple[Expert, ...]:
     if model.experts is None:
         return ()
-    log_probs = scored(model, row, Sequences.of([read])).experts[0].tolist()
-    found = zip(model.experts.names, model.experts.weight.tolist(), log_probs, strict=True)
-    return tuple(Expert(*part, base=log_share) for part in found)
+    found = scored(model, row, Sequences.of([read]), older=older[None])
+    log_probs = found.experts[0].tolist()
+    parts = zip(model.experts.names, model.experts.weight.tolist(), log_probs, strict=True)
+    return tuple(Expert(*part, base=log_share) for part in parts)
 
 
 def _past(
-    recommender: Recommender, row: int, read: NDArray[np.int64], score: float, base: float
-) -> tuple[Past, ...]:
-    """Share out what the history moved among its items; without any of them there is the base."""
-    model, items = recommender.model, recommender.catalogue.items
+    recommender: Recommender,
+    row: int,
+    read: NDArray[np.int64],
+    older: NDArray[np.int64],
+    score: float,
+    base: float,
+) -> tuple[tuple[Past, ...], float]:
+    """Share out what the history moved among its items; without any of them there is the base.
+
+    Older items, which only the repeat score sees, have one share together.
+    """
+    model, items, n = recommender.model, recommender.catalogue.items, len(read)
 
     def worth(groups: NDArray[np.bool_]) -> NDArray[np.float64]:
-        some = groups.any(1) & ~groups.all(1)
+        with_older = groups[:, n] if len(older) else np.zeros(len(groups), bool)
         found = np.where(groups.all(1), score, base)
+        some = groups[:, :n].any(1) & ~groups.all(1)
         if some.any():
-            found[some] = scored(model, row, Sequences.of([read[g] for g in groups[some]])).total
+            histories = Sequences.of([read[group[:n]] for group in groups[some]])
+            seen = np.where(with_older[some, None], older, -1)
+            found[some] = scored(model, row, histories, older=seen).total
+        alone = with_older & ~groups[:, :n].any(1)
+        if alone.any():
+            found[alone] = base + popularity_moved(recommender, row, older)
         return found
 
-    moved = shares(len(read), worth)
-    without = worth(~np.eye(len(read), dtype=bool))
+    players = n + (len(older) > 0)
+    moved = shares(players, worth)
+    without = worth(~np.eye(players, dtype=bool))[:n]
     parts = zip(
         [recommender.catalogue.item_ids[other] for other in read],
         titles(items, read.tolist(), WIDTH),
-        moved.tolist(),
+        moved[:n].tolist(),
         (score - without).tolist(),
         strict=True,
     )
-    return tuple(Past(*part) for part in parts)
+    return tuple(Past(*part) for part in parts), float(moved[n:].sum())
+
+
+def popularity_moved(recommender: Recommender, row: int, seen: NDArray[np.int64]) -> float:
+    """Return what the repeat scores add to an item's score by popularity, each seen item once."""
+    model = recommender.model
+    share = torch.from_numpy(np.exp(recommender.popularity.logs[seen])).sum()
+    weights, repeats = torch.ones(1), model.repeat[None]
+    if model.experts is not None:
+        weights = torch.cat([weights, model.experts.weight])
+        repeats = torch.cat([repeats, model.experts.repeat])
+    each = repeats * bool(row in seen) - log_normaliser(share, repeats)
+    return float(weights @ each)
 
 
 def _modalities(
-    recommender: Recommender, row: int, read: NDArray[np.int64], score: float, base: float
+    recommender: Recommender,
+    row: int,
+    read: NDArray[np.int64],
+    older: NDArray[np.int64],
+    score: float,
+    base: float,
 ) -> tuple[Modality, ...]:
     """Share out what the history moved among its items' modalities, by hiding them.
 
@@ -142,11 +188,12 @@ def _modalities(
     odds = np.exp(recommender.popularity.logs.astype(np.float64))
     rng = np.random.default_rng(0)
     instead = rng.choice(len(odds), (DRAWS, len(read)), p=odds / odds.sum())
-    histories = Sequences.of([read] * DRAWS)
+    histories, seen = Sequences.of([read] * DRAWS), np.tile(older, (DRAWS, 1))
 
     def worth(groups: NDArray[np.bool_]) -> NDArray[np.float64]:
         hidden = [[n for n, seen in zip(names, group, strict=True) if not seen] for group in groups]
-        return np.array([scored(model, row, histories, h, instead).total.mean() for h in hidden])
+        found = [scored(model, row, histories, h, instead, seen).total.mean() for h in hidden]
+        return np.array(found)
 
     moved = shares(len(names), worth)
     rest = float(score - base - moved.sum())

@@ -18,7 +18,7 @@ class Past:
     Attributes
     ----------
     item_id, title : the item
-    moved : its share of ``score - base`` (Shapley value); those of all items add up to that
+    moved : its share of ``score - base`` (Shapley value)
     alone : by how much the score is higher than it would be without this item only
     """
 
@@ -95,6 +95,8 @@ class Explanation:
     base : what it would be by popularity alone, which is also the score without any history
     generated : the part of the score that is the log-probability of the item's semantic ID
     past : the history's items that the model reads, oldest first; empty where none is known
+    older : what the items before those moved, by the repeat score; it and `moved` of all `past`
+        add up to ``score - base``
     modalities : of those items
     levels : of the semantic ID, in the order of generation; of an item that was added after
         training and is scored by its content, that one part
@@ -111,6 +113,7 @@ class Explanation:
     modalities: tuple[Modality, ...] = ()
     levels: tuple[Level, ...] = ()
     experts: tuple[Expert, ...] = ()
+    older: float = 0.0
 
     @property
     def moved(self) -> float:
@@ -132,6 +135,8 @@ class Explanation:
             said.append(f"What counted most for it: {_listed(helped)}.")
         if against := [_part(past) for past in ranked if past.moved < 0]:
             said.append(f"What counted most against it: {_listed(against)}.")
+        if self.older:
+            said.append(f"Items before those that the model reads: {self.older:+.2f}.")
         parts = [f"{part.name} ({part.moved:+.2f})" for part in self.modalities]
         said.append(f"By what the model reads of these items: {_listed(parts)}.")
         codes = [f"{level.code} ({level.moved:+.2f})" for level in self.levels if level.moved]

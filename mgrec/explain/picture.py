@@ -68,6 +68,8 @@ def _groups(explanation: Explanation) -> list[tuple[str, list[Bar]]]:
     if len(past) > SHOWN:
         rest = past[SHOWN - 1 :]
         past[SHOWN - 1 :] = [(f"{len(rest)} other items", sum(value for _, value in rest))]
+    if explanation.older:
+        past.append(("items before those", explanation.older))
     levels = [(level.code, level.moved) for level in explanation.levels if level.moved]
     experts = [(f"expert on {expert.name}", expert.moved) for expert in explanation.experts]
     return [

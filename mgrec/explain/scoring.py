@@ -42,6 +42,7 @@ def scored(
     histories: Sequences,
     hidden: Collection[str] = (),
     instead: NDArray[np.int64] | None = None,
+    older: NDArray[np.int64] | None = None,
 ) -> Score:
     """Score an item after each of several histories, none empty.
 
@@ -50,6 +51,7 @@ def scored(
     histories : item indices, oldest first, a row a variant
     hidden : modalities of the histories' items that the model does not get to see
     instead : int64 [rows, longest], items whose content stands in for what is hidden
+    older : int64 [rows, n], -1 for padding: seen items that are too old to be encoded
     """
     most = max(1, CELLS // model.trie.n_items) if model.experts is not None else 1024
     parts = []
@@ -59,6 +61,9 @@ def scored(
             context = model.context(items)
         else:
             context = context_of(model, items, hidden, torch.from_numpy(instead[rows]))
+        if older is not None:
+            seen = torch.cat([items, torch.from_numpy(older[rows])], 1)
+            context = replace(context, seen=seen)
         parts.append(_scored(model, item, context))
     generated, experts = (torch.cat(side).double().numpy() for side in zip(*parts, strict=True))
     weight = np.zeros(0) if model.experts is None else model.experts.weight.double().numpy()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mgrec.data.splits import Split
 from mgrec.errors import RequestError
 from mgrec.measure.intervals import Interval, Paired, paired
-from mgrec.measure.metrics import metric, ranks_of, with_intervals
+from mgrec.measure.metrics import MISS, metric, ranks_of, with_intervals
 from mgrec.measure.slices import slices
 
 SLICED = ("Recall@10", "NDCG@10")
@@ -24,14 +24,18 @@ class Evaluation:
 
     Attributes
     ----------
+    user_ids, target_ids : [cases], the ids that the data has
     users : int64 [cases], user index
     targets : int32 [cases], item index
     lists : int32 [cases, k], item indices, best first, -1 behind the last
-    ranks : int64 [cases], 0-based, -1 where the target is not in the list
+    ranks : int64 [cases], 0-based, -1 where the target is not in the list; `to_frame` has them as
+        people count
     metrics : every column of the tables with its 95% interval over users
     slices : which cases are in which part, bool [cases] each
     """
 
+    user_ids: pl.Series
+    target_ids: pl.Series
     users: NDArray[np.int64]
     targets: NDArray[np.int32]
     lists: NDArray[np.int32]
@@ -78,12 +82,26 @@ class Evaluation:
         }
 
     def to_frame(self) -> pl.DataFrame:
-        """Return one row a case, so that runs can be compared later."""
-        return pl.DataFrame({"user": self.users, "target": self.targets, "rank": self.ranks})
+        """Return one row per test case, so that runs can be compared later.
+
+        Columns: ``user_id``; ``item_id``, the target; ``rank``, its place in the list of 20, from
+        1, null where the list lacks it.
+        """
+        return pl.DataFrame(
+            {
+                "user_id": self.user_ids,
+                "item_id": self.target_ids,
+                "rank": pl.Series(self.ranks + 1, dtype=pl.Int32).replace(MISS + 1, None),
+            }
+        )
 
 
 def measure(
-    top: NDArray[np.int64], parts: Split, n_items: int, present: dict[str, NDArray[np.bool_]]
+    top: NDArray[np.int64],
+    parts: Split,
+    users: pl.Series,
+    items: pl.Series,
+    present: dict[str, NDArray[np.bool_]],
 ) -> Evaluation:
     """Measure lists of items against the test targets.
 
@@ -91,16 +109,18 @@ def measure(
     ----------
     top : int64 [cases, k], best first, -1 behind the last
     parts : whose train says which items are popular, tail or cold
-    n_items : of the catalogue
+    users, items : the ids of all users and items, by index
     present : bool [items] by modality, which items have it
     """
     cases = parts.test
     ranks = ranks_of(top, cases.targets)
     return Evaluation(
+        users.gather(cases.users),
+        items.gather(cases.targets),
         cases.users,
         cases.targets,
         top.astype(np.int32),
         ranks,
         with_intervals(ranks),
-        slices(cases.targets, cases.history, parts.train, n_items, present),
+        slices(cases.targets, cases.history, parts.train, len(items), present),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
 
 import torch
@@ -38,3 +40,11 @@ def device_of(name: str) -> torch.device:
 def where(module: nn.Module) -> torch.device:
     """Return the device that a module is on."""
     return next(chain(module.parameters(), module.buffers())).device
+
+
+@contextmanager
+def own_random_state() -> Iterator[None]:
+    """Leave torch's random state, of the CPU and of GPUs in use, as the caller had it."""
+    cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
+    with torch.random.fork_rng(range(torch.cuda.device_count()) if cuda else []):
+        yield

@@ -20,11 +20,13 @@ from mgrec.ids.semantic_ids import SemanticIds
 from mgrec.model.device import where
 from mgrec.model.histories import CausalStack
 from mgrec.model.neighbours import Neighbours
+from mgrec.model.products import exact_product
 from mgrec.model.readers import best_items
 from mgrec.model.repeat import moved, once
 from mgrec.model.views import CodeView, NameView, VectorView
 
 View = NameView | VectorView | CodeView
+Weights = tuple[tuple[int, int], ...]
 
 
 class Scorer(nn.Module):
@@ -33,7 +35,7 @@ class Scorer(nn.Module):
     def __init__(self, view: View) -> None:
         super().__init__()
         self.view = view
-        self._catalogue: Tensor | None = None
+        self._catalogue: tuple[Weights, Tensor] | None = None  # as of some weights
 
     @property
     def n_items(self) -> int:
@@ -46,27 +48,32 @@ class Scorer(nn.Module):
 
     def scores(self, states: Tensor) -> Tensor:
         """Return float32 [rows, items], logits, from states [rows, dim]."""
-        return (states @ self.catalogue().T).float()
+        return exact_product(states, self.catalogue())
 
     def catalogue(self) -> Tensor:
-        """Return [items, dim]: every item as it is predicted; kept between calls when in use."""
-        kept = self._catalogue  # one look: another thread may forget it meanwhile
-        if kept is None:
+        """Return [items, dim]: every item as it is predicted; cached until weights change."""
+        if self.training:
+            found: Tensor = self.view(torch.arange(self.n_items, device=self.device))
+            return found
+        cached, weights = self._catalogue, self._weights()  # one read: threads may replace it
+        if cached is None or cached[0] != weights:
             everything = torch.arange(self.n_items, device=self.device)
-            if self.training:
-                found: Tensor = self.view(everything)
-                return found
-            # As it is, whatever whoever asks first multiplies in: it stays for all who ask.
+            # In float32 whatever the precision of the first caller: it is there for all callers.
             exact = torch.autocast(self.device.type, enabled=False)
             with torch.inference_mode(False), torch.no_grad(), exact:
-                kept = self._catalogue = self.view(everything)
-        return kept
+                cached = self._catalogue = weights, self.view(everything)
+        return cached[1]
 
     def train(self, mode: bool = True) -> Self:
-        """Switch between training and use; what was kept of the catalogue is forgotten."""
-        self._catalogue = None
+        """Switch between training and use; the cached catalogue is dropped."""
+        self._catalogue = None  # a fused optimiser counts no versions
         super().train(mode)
         return self
+
+    def _weights(self) -> Weights:
+        """Return what tells the view's present weights from all before: places and versions."""
+        tensors = [*self.view.parameters(), *self.view.buffers()]
+        return tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors)
 
 
 class Lodger(Scorer):

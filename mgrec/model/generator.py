@@ -101,6 +101,11 @@ class Generator(nn.Module):
         """Whether the softmax is over legal codes only: a distribution over the catalogue."""
         return self.config.softmax == "legal"
 
+    @property
+    def weights(self) -> float:
+        """The sum of the weights in a score: 1 of the generated one, and those of the experts."""
+        return 1.0 + (0.0 if self.experts is None else float(self.experts.weight.sum()))
+
     def content(self, items: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Look up items, int64 [rows, n] with -1 for padding: tokens [rows, n, slots], vectors."""
         known = items.clamp(min=0)
@@ -108,12 +113,15 @@ class Generator(nn.Module):
         return ids, {name: getattr(self, f"vectors_{name}")[known] for name in self._tables}
 
     def context(self, items: Tensor) -> Context:
-        """Read histories, int64 [rows, n], oldest first, padded behind with -1; none empty."""
-        items = latest(items, self.config.history)
+        """Read whole histories, int64 [rows, n], oldest first, padded behind with -1; none empty.
+
+        The last ``config.history`` items are encoded; all of them are seen items.
+        """
+        seen, items = items, latest(items, self.config.history)
         ids, vectors = self.content(items)
         context: Context = self.history(ids, vectors, (items >= 0).sum(1))
         views = None if self.experts is None else self.experts.states(items, context.start)
-        return replace(context, views=views, seen=items)
+        return replace(context, views=views, seen=seen)
 
     def states(self, items: Tensor) -> Tensor:
         """Return [rows, n, dim]: the state after every item (default family only)."""

@@ -14,6 +14,7 @@ from mgrec.data.sequences import Sequences
 from mgrec.model.device import where
 from mgrec.model.experts import Expert
 from mgrec.model.next_item import bucketed, tiled
+from mgrec.model.products import exact_product
 
 ROWS = 64  # of logits that a processor's cache holds
 
@@ -62,7 +63,7 @@ class NextName:
         place = torch.full((self.module.n_items,), -1, device=batch.device)
         place[items] = torch.arange(len(items), device=batch.device)
         right = place[targets[real]]
-        logits = states @ self.module.view(items).T
+        logits = exact_product(states, self.module.view(items))
         return sampled_cross_entropy(logits, right, chance.log())
 
     def sample(self, batch: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from mgrec.data.sequences import Sequences
 from mgrec.data.splits import Cases
 from mgrec.measure.metrics import metric, ranks_of
 from mgrec.model.checkpoint import Checkpoint
-from mgrec.model.device import device_of
+from mgrec.model.device import device_of, own_random_state
 from mgrec.model.experts import Expert
 from mgrec.model.next_name import NextName
 from mgrec.model.training import Progress, train
@@ -27,6 +27,7 @@ class Trained:
     progress: Progress
 
 
+@own_random_state()
 def fit_sasrec(
     log: Sequences,
     validation: Cases | None,

@@ -21,6 +21,7 @@ from mgrec.search.candidates import ranked
 
 CELL = 64  # bytes a cell [beams, codes of the widest level] takes: scores, nodes, what is allowed
 CACHE = 1 << 21  # bytes of a decoder's widest layer that a processor's caches hold
+PADDED = 1 << 22  # items of a batch's histories, padded to the longest
 
 Allow = Callable[[NDArray[np.int64]], Filter | None]  # rows of the histories -> their filter
 
@@ -81,12 +82,8 @@ def _bytes_each(model: Generator, beams: int) -> int:
     return CELL * cells + 4 * (logits + rows + read + scores + experts)
 
 
-def batches(histories: Sequences, longest: int, plan: Plan) -> list[NDArray[np.int64]]:
+def batches(histories: Sequences, plan: Plan) -> list[NDArray[np.int64]]:
     """Cut the rows of the histories into batches of like length.
-
-    Parameters
-    ----------
-    longest : items of a history that are read
 
     Returns
     -------
@@ -94,17 +91,29 @@ def batches(histories: Sequences, longest: int, plan: Plan) -> list[NDArray[np.i
         Every row once; as many batches for one core as for another, unless one batch holds all:
         threads that begin anew with every call would cost more than they save.
     """
-    order = np.argsort(np.minimum(histories.lengths, longest), kind="stable")
+    order = np.argsort(histories.lengths, kind="stable")
     count = math.ceil(len(order) / plan.users)
     if count > 1:
         count = min(len(order), math.ceil(count / plan.cores) * plan.cores)
-    return np.array_split(order, count) if len(order) else []
+    parts = np.array_split(order, count) if len(order) else []
+    return [few for part in parts for few in _narrow(part, histories.lengths)]
 
 
-def recent(model: Generator, histories: Sequences, rows: NDArray[np.int64]) -> Tensor:
-    """Return int64 [rows, n]: their recent items, -1 for padding, where the model is."""
-    last = histories.select(rows).last(model.config.history)
-    return torch.from_numpy(last.padded()).to(model.token_table.device)
+def _narrow(rows: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Split a batch whose histories, padded to the longest, take more than `PADDED` cells."""
+    pieces = -(-len(rows) * int(lengths[rows].max()) // PADDED)
+    return np.array_split(rows, min(pieces, len(rows)))
+
+
+def read(model: Generator, histories: Sequences, rows: NDArray[np.int64]) -> Tensor:
+    """Return int64 [rows, n]: the items that the model reads, -1 for padding, where the model is.
+
+    With a repeat score those are all; else the encoder's window.
+    """
+    some = histories.select(rows)
+    if not model.config.repeat:
+        some = some.last(model.config.history)
+    return torch.from_numpy(some.padded()).to(model.token_table.device)
 
 
 def top(
@@ -149,7 +158,7 @@ def bounded_top(
 
     def rank(rows: NDArray[np.int64]) -> None:
         with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=coarse):
-            context = model.context(recent(model, histories, rows))
+            context = model.context(read(model, histories, rows))
             found = ranked(model, context, k, beams, allow(rows))
         items[rows], scores[rows] = found.items.cpu().numpy(), found.scores.cpu().numpy()
         bound[rows] = found.bound.cpu().numpy()
@@ -157,5 +166,5 @@ def bounded_top(
     keep_freed_memory()
     planned = plan(model, max(beams, k), config)
     # The longest first, so that no core is left with it at the end.
-    on_cores(rank, batches(histories, model.config.history, planned)[::-1], planned.cores)
+    on_cores(rank, batches(histories, planned)[::-1], planned.cores)
     return items, scores, bound

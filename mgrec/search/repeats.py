@@ -51,8 +51,7 @@ def generated(model: Generator, context: Context) -> tuple[Tensor, Tensor]:
     """Return each history's items once, int64 [users, n], and log p without a repeat score."""
     assert context.seen is not None
     items = once(context.seen)
-    scores = score_items(model, context, items.clamp(min=0))
-    return items, scores.masked_fill(items < 0, float("-inf"))
+    return items, score_items(model, context, items)
 
 
 def learn_repeat(
@@ -69,10 +68,9 @@ def learn_repeat(
     history : one row a case
     targets : int [cases]
     """
-    recent = history.last(model.config.history)
     masses, returned = [], []
-    for at in range(0, len(recent), rows):
-        part = recent.select(np.arange(at, min(at + rows, len(recent))))
+    for at in range(0, len(history), rows):
+        part = history.select(np.arange(at, min(at + rows, len(history))))
         with torch.inference_mode():
             context = model.context(torch.from_numpy(part.padded()))
             items, scores = generated(model, context)

@@ -114,7 +114,8 @@ def _part(model: Generator, history: Sequences, targets: Tensor, beams: int) -> 
     experts = model.experts.log_probs(context.views, context.seen)  # [experts, cases, items]
     beam, _ = beam_search(model, context, beams)
     candidates, real = _once(torch.cat([beam, context.seen, _best(experts, beams)], 1))
-    generated = score_items(model, context, candidates)
+    generated = score_items(model, context, candidates.masked_fill(~real, -1))
+    generated = generated.masked_fill(~real, 0.0)
     if model.config.repeat:  # its normaliser is one for all of a case's candidates
         again = (candidates[..., None] == context.seen[:, None]).any(-1)
         generated = generated + model.repeat * again

@@ -22,7 +22,7 @@ from mgrec.progress import say
 from mgrec.recipe import Recipe
 from mgrec.recommender import Recommender
 from mgrec.search.exact import score_items
-from mgrec.search.ranking import batches
+from mgrec.search.ranking import batches, read
 from mgrec.search.repeats import moved_by_repeat
 from mgrec.study.baselines import ItemKNN, looked_at
 from mgrec.study.place import COLD, own_folder
@@ -281,10 +281,9 @@ def _way(
 def _scores(made: Recommender, cases: Cases) -> NDArray[np.float32]:
     """Return float32 [cases]: the exact scores of the targets, experts included."""
     model = made.model
-    history = cases.history.last(model.config.history)
     found = np.empty(len(cases), np.float32)
-    for rows in batches(history, model.config.history, made.plan(LISTED)):
-        context = model.context(torch.from_numpy(history.select(rows).padded()))
+    for rows in batches(cases.history, made.plan(LISTED)):
+        context = model.context(read(model, cases.history, rows))
         target = torch.from_numpy(cases.targets[rows]).long()[:, None]
         score = score_items(model, context, target)
         if model.config.repeat:

@@ -45,7 +45,7 @@ class _Experts:
     """A model's experts as they are weighed, without what it generates: a `Reader`."""
 
     model: Generator
-    history: int  # most items that are read
+    history: int  # most items that are passed on
 
     @property
     def device(self) -> torch.device:
@@ -86,11 +86,13 @@ def contributions(
 
     def measured(reader: Reader) -> Evaluation:
         found = best_items(reader, parts.test.history, LISTED, exclude_seen, catalogue.listed)
-        return measure(found, parts, catalogue.n_items, catalogue.present())
+        ids = catalogue.items["item_id"]
+        return measure(found, parts, made.users.ids, ids, catalogue.present())
 
     if len(names) > 1:
         if experts is not None and experts.weight.any():
-            reader = _Experts(made.model, made.model.config.history)
+            whole = int(parts.test.history.lengths.max())  # a repeat score needs all seen items
+            reader = _Experts(made.model, whole)
             yield "without generated", measured(reader)
         alone = replace(made, model=without(made.model, names))
         yield "generated alone", alone.evaluate(exclude_seen=exclude_seen)

@@ -20,7 +20,7 @@ from mgrec.ids.semantic_ids import SemanticIds
 from mgrec.measure.intervals import Interval, bootstrap
 from mgrec.model.generator import Generator
 from mgrec.search.beam import beam_search
-from mgrec.search.ranking import batches, plan, recent
+from mgrec.search.ranking import batches, plan, read
 from mgrec.search.unconstrained import free_search
 
 K = 10
@@ -108,8 +108,8 @@ def both_searches(
     codes = np.full((len(cases), K, len(model.ids.target)), -1, np.int64)
     items = np.full((len(cases), K), -1, np.int64)
     model.eval()
-    for rows in batches(cases.history, model.config.history, plan(model, beams, config)):
-        context = model.context(recent(model, cases.history, rows))
+    for rows in batches(cases.history, plan(model, beams, config)):
+        context = model.context(read(model, cases.history, rows))
         free = free_search(model, context, beams)[0][:, :K].cpu().numpy()
         legal = beam_search(model, context, beams)[0][:, :K].cpu().numpy()
         codes[rows, : free.shape[1]] = free

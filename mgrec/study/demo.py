@@ -84,16 +84,15 @@ def ceilings(world: World, made: Recommender, parts: Split) -> dict[str, Evaluat
 
     Told the log, a ranker of one modality is the bound of what memory can add to it as well.
     """
-    present = made.catalogue.present()
+    users, items = made.users.ids, made.catalogue.items["item_id"]
     rankers = {
         "Bayes: text and image": BayesRanker(world, ("text", "image"), parts.train),
         "Bayes: text alone": BayesRanker(world, ("text",), parts.train),
         "Bayes: image alone": BayesRanker(world, ("image",), parts.train),
     }
-    return {
-        name: measure(ranker.top(parts.test.history, 20), parts, world.n_items, present)
-        for name, ranker in rankers.items()
-    }
+    found = {name: ranker.top(parts.test.history, 20) for name, ranker in rankers.items()}
+    present = made.catalogue.present()
+    return {name: measure(top, parts, users, items, present) for name, top in found.items()}
 
 
 def rare(found: Evaluation) -> str:

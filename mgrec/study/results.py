@@ -72,11 +72,13 @@ def measure_all(
     rankers: Mapping[str, Ranker], made: Recommender, parts: Split, exclude_seen: bool = False
 ) -> dict[str, Evaluation]:
     """Measure rankers on the test cases of a recommender's split."""
-    n, present = made.catalogue.n_items, made.catalogue.present()
-    return {
-        name: measure(ranker.top(parts.test.history, LISTED, exclude_seen), parts, n, present)
+    users, items = made.users.ids, made.catalogue.items["item_id"]
+    found = {
+        name: ranker.top(parts.test.history, LISTED, exclude_seen)
         for name, ranker in rankers.items()
     }
+    present = made.catalogue.present()
+    return {name: measure(top, parts, users, items, present) for name, top in found.items()}
 
 
 def evaluation_table(

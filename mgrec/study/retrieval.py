@@ -20,6 +20,7 @@ from mgrec.choice import untimed
 from mgrec.fitting import fresh
 from mgrec.measure.intervals import Interval, bootstrap
 from mgrec.model.alignment import Alignment
+from mgrec.model.device import own_random_state
 from mgrec.model.training import train
 from mgrec.recipe import Recipe
 
@@ -68,6 +69,7 @@ def withheld(alignment: Alignment, seed: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(np.sort(kept)), torch.from_numpy(np.sort(others))
 
 
+@own_random_state()
 def aligned(catalogue: Catalogue, recipe: Recipe, seed: int = 0) -> Aligned:
     """Align a fresh model without some items, and measure it on them.
 

@@ -126,6 +126,7 @@ def test_half_a_chunk_of_a_killed_run_is_not_seen(tmp_path: Path):
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "emptied", "foreign"])
+@pytest.mark.usefixtures("shown")
 def test_corrupt_chunk_is_told_of_and_made_anew(tmp_path: Path, damage: str, capfd):
     first, _ = texts(tmp_path)
     (chunk,) = chunks(tmp_path)
@@ -164,6 +165,7 @@ def test_runs_at_the_same_time_do_not_meet(tmp_path: Path):
     assert encoder.seen == []
 
 
+@pytest.mark.usefixtures("shown")
 def test_cache_that_cannot_be_written_is_told_of_once(tmp_path: Path, capfd, monkeypatch):
     monkeypatch.setattr("mgrec.content.cache._CHUNK_ROWS", 1)
     (tmp_path / "file").touch()

@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from mgrec import Recipe, Recommender, Request
 from mgrec.data.features import Embeddings
+from mgrec.data.sequences import Sequences
 from mgrec.data.worlds import make_world
 from mgrec.errors import RequestError
 from mgrec.explain.explanation import REST
@@ -218,3 +220,57 @@ def test_a_picture_is_a_well_formed_drawing_whatever_items_are_called(trained, d
     assert any("other items" in "".join(text.itertext()) for text in root.iter(f"{space}text"))
     assert all(float(bar.get("x")) >= 0 for bar in bars)
     assert "prefers-color-scheme:dark" in drawn
+
+
+@pytest.fixture(scope="module")
+def repeating(data, tiny):
+    """A recommender that reads four items, with experts and repeat scores of every sign."""
+    fields = ["training.epochs=1", "model.history=4", "model.repeat=true"]
+    made = Recommender.fit(data, tiny("late++", *fields, "model.experts.views=[id,text]"))
+    made.model.repeat.fill_(3.0)
+    made.model.experts.repeat.copy_(torch.tensor([2.0, -1.0]))
+    made.model.experts.weight.copy_(torch.tensor([2.5, 4.0]))
+    return made
+
+
+def test_the_score_without_a_history_is_the_base(every, repeating, grown):
+    for made in (*every.values(), repeating, grown):
+        ids = made.catalogue.item_ids
+        popular = {i.item_id: i.score for i in made.recommend(history=[], k=len(ids))}
+        for item in (ids[3], ids[-1]):
+            why = made.explain(item, [ids[0], ids[1]])
+            assert why.base == pytest.approx(popular[item], abs=1e-4)
+            alone = made.explain(item, [])
+            assert alone.score == alone.base == pytest.approx(popular[item], abs=1e-4)
+            assert alone.generated == alone.base
+
+
+def test_all_users_without_a_history_get_scores_on_one_scale(repeating):
+    nothing = Sequences.of([[]])
+    items, scores = repeating.rank(nothing, 5)
+    answer = repeating.recommend(history=[], k=5)
+    ids = repeating.catalogue.item_ids
+    assert [ids[row] for row in items[0]] == answer.item_ids
+    assert scores[0].tolist() == [item.score for item in answer]
+
+
+@pytest.mark.parametrize("target", [40, 5, 7, 20])  # seen long ago, long ago and now, now, never
+def test_seen_items_older_than_the_window_have_a_share_of_their_own(repeating, target):
+    ids = repeating.catalogue.item_ids
+    rows = [40, 41, 5, 42, 43, 5, 6, 7, 5]
+    history = [ids[row] for row in rows]
+    scores = {i.item_id: i.score for i in repeating.recommend(history, k=90)}
+    why = repeating.explain(ids[target], history)
+    assert why.score == pytest.approx(scores[ids[target]], abs=1e-4)
+    assert [part.item_id for part in why.past] == history[-4:]
+    assert why.older + sum(part.moved for part in why.past) == pytest.approx(why.moved, abs=1e-6)
+    for side in (why.modalities, (*why.levels, *why.experts)):
+        assert sum(part.moved for part in side) == pytest.approx(why.moved, abs=1e-6)
+    assert why.to_dict()["older"] == why.older
+    if target == 40:
+        assert why.older > 1
+        assert f"Items before those that the model reads: {why.older:+.2f}." in why.words()
+        assert why.levels[-1].code == "taken before"
+    short = repeating.explain(ids[target], history[-4:])
+    assert short.older == 0
+    assert "before those" not in " ".join(short.words())

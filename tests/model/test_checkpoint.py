@@ -159,6 +159,7 @@ def test_removing_takes_a_run_s_stages_and_the_folder_only_if_nothing_else_is_in
         owner(Recipe(), "data", "final"),
     ],
 )
+@pytest.mark.usefixtures("shown")
 def test_another_run_neither_resumes_nor_overwrites(
     tmp_path: Path, other: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -172,6 +173,7 @@ def test_another_run_neither_resumes_nor_overwrites(
     assert (mine.load(), theirs.load()) == (({}, "mine"), ({}, "theirs"))
 
 
+@pytest.mark.usefixtures("shown")
 def test_each_stage_of_a_run_has_its_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -199,6 +201,7 @@ def test_a_run_whose_codes_came_out_otherwise_does_not_resume(data, tiny, tmp_pa
     assert after.load() is None
 
 
+@pytest.mark.usefixtures("shown")
 def test_a_renamed_checkpoint_of_another_run_is_not_resumed_from(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -239,6 +242,7 @@ def test_a_damaged_checkpoint_is_never_resumed_from(
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 64, b"\x02\0\0\0\0\0\0\0{}"])
+@pytest.mark.usefixtures("shown")
 def test_what_is_no_checkpoint_is_passed_by_with_one_line(
     tmp_path: Path, data: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,6 +50,7 @@ def stages_elsewhere(capsys):
 
 
 @pytest.mark.parametrize("name", KINDS)
+@pytest.mark.usefixtures("shown")
 def test_a_model_trained_elsewhere_is_the_one_trained_here(name, data, tiny, capsys):
     recipe = tiny(name, *BARE, *NO_DROPOUT, *KINDS[name])
     here = Recommender.fit(data, recipe)
@@ -65,6 +66,7 @@ def test_a_model_trained_elsewhere_is_the_one_trained_here(name, data, tiny, cap
     assert made.recommend(user=data.users[0]).item_ids
 
 
+@pytest.mark.usefixtures("shown")
 def test_training_on_everything_goes_elsewhere_too(data, tiny, capsys):
     recipe = tiny("late", *BARE, *NO_DROPOUT, *KINDS["late"], *KINDS["text"])
     with Elsewhere():
@@ -90,6 +92,7 @@ def test_an_interrupted_training_elsewhere_goes_on(data, tiny, tmp_path, monkeyp
         torch.testing.assert_close(went_on.model.state_dict()[key], tensor)
 
 
+@pytest.mark.usefixtures("shown")
 def test_sasrec_trains_elsewhere(data, tiny, capsys):
     parts = split(data, SplitConfig())
     config = tiny("text", "training.epochs=1", f"training.device={NAME}").training

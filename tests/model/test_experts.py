@@ -15,7 +15,14 @@ from mgrec.model.generator import Generator
 from mgrec.model.next_name import NextName, sampled_cross_entropy
 from mgrec.model.training import train
 from mgrec.model.views import NameView, VectorView, whitening
-from tests.planted import FUSIONS, random_ids, random_vectors, tiny_model, walks
+from tests.planted import (
+    FUSIONS,
+    random_ids,
+    random_vectors,
+    tiny_generator,
+    tiny_model,
+    walks,
+)
 
 TRAINING = TrainingConfig(targets=128, learning_rate=1e-2, warmup=10, precision="float32")
 
@@ -128,3 +135,53 @@ def test_nobody_ranks_by_an_expert_that_was_not_trained_yet(data, tiny):
     ]
     assert curves[0] == curves[1]
     assert both.model.experts.weight.any()
+
+
+def changes_of(expert):
+    """Ways in which weights may change while nothing switches to training."""
+    other = {name: tensor + 1 for name, tensor in expert.state_dict().items()}
+    view = {name: tensor * 2 for name, tensor in expert.view.state_dict().items()}
+    yield lambda: expert.load_state_dict(other)
+    yield lambda: expert.view.load_state_dict(view)
+    parameter = next(expert.view.parameters())
+    yield lambda: parameter.mul_(3.0)
+    yield lambda: setattr(parameter, "data", parameter.data - 0.5)
+    yield lambda: expert.double().float()
+
+
+@pytest.mark.parametrize("view", ["id", "text", "image"])
+@torch.no_grad()
+def test_scores_follow_the_weights_however_these_change(view):
+    torch.manual_seed(0)
+    expert = tiny_generator(experts={"views": ("id", "text", "image")}).experts[view]
+    states = torch.randn(3, 16)
+    everything = torch.arange(200)
+    expert.scores(states)  # cached
+    for change in changes_of(expert):
+        change()
+        found = expert.scores(states)
+        torch.testing.assert_close(found, states @ expert.view(everything).T)
+    assert expert.catalogue() is expert.catalogue()
+
+
+def test_loading_a_whole_models_weights_changes_its_experts_scores():
+    torch.manual_seed(0)
+    one, other = (tiny_generator(experts={"views": ("id", "text")}) for _ in range(2))
+    rows = torch.tensor([[1, 2, 3]])
+    with torch.inference_mode():
+        wanted = one.experts.log_probs(one.context(rows).views)
+        other.experts.log_probs(other.context(rows).views)  # cached
+        other.load_state_dict(one.state_dict())
+        assert torch.equal(other.experts.log_probs(other.context(rows).views), wanted)
+
+
+def test_logits_are_float32_whatever_the_precision_around_them():
+    torch.manual_seed(0)
+    expert = tiny_generator(experts={"views": ("id", "text")}).experts["text"]
+    states = torch.randn(4, 16).bfloat16()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        found = expert.scores(states)
+        items = expert.catalogue()
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, states.float() @ items.T)
+    assert not torch.equal(found, found.bfloat16().float())

@@ -209,6 +209,7 @@ def test_the_papers_family_is_taught_its_one_target():
 FITS = ("training.epochs=1", "training.teacher=0.5", "model.experts.epochs=1")
 
 
+@pytest.mark.usefixtures("shown")
 def test_experts_of_the_recipe_teach_and_are_trained_once(data, tiny, capsys):
     recipe = tiny("text", *FITS, "model.experts.views=[id, linear]", "training.teachers=[linear]")
     made = Recommender.fit(data, recipe)

@@ -1,6 +1,7 @@
 """The repeat score: exact inside the search, and as likely as what it was learned on."""
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
@@ -10,7 +11,7 @@ from mgrec.data.worlds import make_world
 from mgrec.ids.filters import Filter
 from mgrec.model.repeat import likeliest, log_normaliser, once
 from mgrec.search.candidates import ranked
-from mgrec.search.exact import score_catalogue
+from mgrec.search.exact import score_catalogue, score_items
 from mgrec.search.repeats import learn_repeat
 from tests.planted import tiny_generator
 
@@ -130,3 +131,100 @@ def test_left_out_items_stay_left_out(tiny, data):
     history = Sequences.of([[1, 2, 3]])
     assert set(made.top(history, 3)[0].tolist()) == {1, 2, 3}
     assert not set(made.top(history, 20, exclude_seen=True)[0].tolist()) & {1, 2, 3}
+
+
+@pytest.fixture(scope="module", params=["late++", "late++ with experts", "paper-late++"])
+def forgetful(request, data, tiny):
+    """A recommender whose encoder reads the last four items only, with a repeat score."""
+    name, _, experts = request.param.partition(" with ")
+    fields = ["model.history=4", "model.repeat=true", "training.epochs=1", "search.beams=90"]
+    if experts:
+        fields.append("model.experts.views=[id,text]")
+    made = Recommender.fit(data, tiny(name, *fields))
+    made.model.repeat.fill_(1.5)
+    if experts:
+        made.model.experts.repeat.copy_(torch.tensor([-2.0, 0.7]))
+        made.model.experts.weight.copy_(torch.tensor([0.4, 1.2]))
+    return made
+
+
+def scores_of_whole_history(made, history):
+    """log p' of every item by the formula, from a context that holds the window only."""
+    model, seen = made.model, sorted(set(history))
+    with torch.inference_mode():
+        window = model.context(torch.tensor([history[-4:]]))
+        parts = [score_catalogue(model, window)[0]]
+        weights, repeats = [1.0], [float(model.repeat)]
+        if model.experts is not None:
+            parts += list(model.experts.log_probs(window.views)[:, 0])
+            weights += model.experts.weight.tolist()
+            repeats += model.experts.repeat.tolist()
+    total = 0
+    for log_prob, weight, b in zip(parts, weights, repeats, strict=True):
+        raised = log_prob.double()
+        log_z = np.log1p(np.expm1(b) * float(raised[seen].exp().sum()))
+        raised[seen] += b
+        total = total + weight * (raised - log_z)
+    return total.numpy()
+
+
+LONG = [*range(40, 52), 41, 3, 3, 60, 7, 8, 9]  # 41 twice, 3 twice; all but the last four are old
+
+
+def test_repeat_score_sees_items_older_than_the_window(forgetful):
+    ids = forgetful.catalogue.item_ids
+    wanted = scores_of_whole_history(forgetful, LONG)
+    answer = forgetful.recommend(history=[ids[row] for row in LONG], k=90)
+    found = {item.item_id: item.score for item in answer}
+    assert [found[item] for item in ids] == pytest.approx(wanted.tolist(), abs=1e-4)
+    assert answer.item_ids == [ids[row] for row in np.argsort(-wanted, kind="stable")]
+    some = set(ids[::3])
+    filtered = forgetful.recommend(history=[ids[row] for row in LONG], k=90, only=some)
+    assert filtered.item_ids == [item for item in answer.item_ids if item in some]
+
+
+def test_every_verb_uses_the_whole_history(forgetful, tmp_path):
+    made = forgetful
+    ids = made.catalogue.item_ids
+    test = made.split().test
+    assert (test.history.lengths > 4).sum() > 20
+    wanted = np.stack([scores_of_whole_history(made, row.tolist()) for row in test.history])
+    order = np.argsort(-wanted, axis=1, kind="stable")[:, :20]
+    assert made.top(test.history, 20).tolist() == order.tolist()
+    assert made.evaluate().lists.tolist() == order.tolist()
+
+    made.recommend_all(tmp_path / "all.parquet", k=90)
+    row = int(np.argmax(made.users.log.lengths))
+    user, history = made.users.ids[row], made.users.log[row].tolist()
+    assert len(set(history[:-4]) - set(history[-4:])) > 0
+    wanted = scores_of_whole_history(made, history)
+    rows = pl.read_parquet(tmp_path / "all.parquet").filter(user_id=user)
+    scores = dict(zip(rows["item_id"], rows["score"], strict=True))
+    assert [scores[item] for item in ids] == pytest.approx(wanted.tolist(), abs=1e-4)
+    for row in (history[0], history[-1], int(np.argmin(wanted))):
+        why = made.explain(ids[row], user=user)
+        assert why.score == pytest.approx(wanted[row], abs=1e-4)
+
+
+def test_repeat_score_is_learned_from_the_whole_history():
+    torch.manual_seed(0)
+    model = tiny_generator(repeat=True, experts={"views": ("id", "text")})  # reads eight items
+    log = Sequences.of([np.random.default_rng(user).permutation(200)[:30] for user in range(40)])
+    learn_repeat(model, log, np.array([row[2] for row in log]))  # all return, from far back
+    assert min(float(model.repeat), *model.experts.repeat.tolist()) > 2
+
+
+def test_scoring_in_small_parts_changes_nothing():
+    torch.manual_seed(0)
+    for family in ("default", "paper"):
+        model = tiny_generator(family=family)
+        rows = torch.stack([torch.randperm(200)[:60] for _ in range(3)])
+        rows[1, 5:] = -1
+        rows[2] = -1
+        with torch.inference_mode():
+            context = model.context(HISTORIES)
+            wanted = score_catalogue(model, context).gather(1, rows.clamp(min=0))
+            wanted = wanted.masked_fill(rows < 0, float("-inf"))
+            for most in (1, 7, 4096):
+                found = score_items(model, context, rows, most)
+                torch.testing.assert_close(found, wanted, atol=5e-5, rtol=1e-5)

@@ -146,6 +146,7 @@ def test_another_recipe_override_or_data_is_never_passed_off_as_the_old(data, wo
         put(data, out, (str(mine),), baselines=())
 
 
+@pytest.mark.usefixtures("shown")
 def test_what_does_not_apply_is_named_with_its_reason(world, tmp_path, capsys):
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 8, (world.n_items, 2)).astype(np.int32)

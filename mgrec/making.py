@@ -56,7 +56,9 @@ def make(
         fitted.model,
         users,
         np.bincount(parts.train.items, minlength=catalogue.n_items),
-        facts | fitted.facts | {"notes": [*data.notes.warnings, *catalogue.problems]},
+        facts
+        | fitted.facts
+        | {"notes": [*data.notes.warnings, *catalogue.problems], "order": data.notes.order},
         data.fingerprint,
     )
     if len(parts.test):

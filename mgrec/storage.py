@@ -55,6 +55,7 @@ def contents_of(made: Recommender) -> Contents:
         "vectors": list(catalogue.vectors),
         "problems": catalogue.problems,
         "text_columns": catalogue.text_columns,
+        "columns": dict(catalogue.columns),
         "pictures": None if catalogue.root is None else str(catalogue.root.resolve()),
     }
     return Contents(
@@ -102,6 +103,7 @@ def recommender_of(contents: Contents) -> Recommender:
         text_columns=tuple(layout.get("text_columns", ())),
         removed=arrays["ids"].get("removed"),
         added=arrays["ids"].get("added"),
+        columns=layout.get("columns", {}),
     )
     # It was saved with these IDs, and the hashes say that neither has changed since. Its tensors
     # map the file. What was saved before artifacts held one has it built anew.

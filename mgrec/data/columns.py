@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -9,6 +12,16 @@ from numpy.typing import NDArray
 from mgrec.data.jsonl import as_text
 from mgrec.data.tables import Table, short
 from mgrec.errors import DataError
+
+Kind = Literal["number", "text", "date", "truth", "list", "other"]
+WORDS: Mapping[Kind, str] = {
+    "number": "numbers",
+    "text": "text",
+    "date": "dates",
+    "truth": "true and false",
+    "list": "lists",
+    "other": "what no condition reads",
+}
 
 # A whole number written so that reading and writing it gives the same text: 7, -7, not 007 or +7.
 _WHOLE = r"^(0|-?[1-9]\d{0,18})$"
@@ -32,6 +45,18 @@ _UNITS = (
     (1e14, 10**6, "microseconds"),
     (1e11, 10**3, "milliseconds"),
 )
+
+
+def kind_of(dtype: pl.DataType) -> Kind:
+    """Return what a column holds."""
+    if isinstance(dtype, pl.List | pl.Array):
+        inner = kind_of(dtype.inner)  # type: ignore[arg-type]
+        return "other" if inner in ("list", "other") else "list"
+    if dtype.is_numeric():
+        return "number"
+    if dtype in (pl.Date, pl.Datetime):
+        return "date"
+    return "text" if dtype == pl.String else "truth" if dtype == pl.Boolean else "other"
 
 
 def ids(table: Table, column: str, like: pl.Series | None = None) -> pl.Series:
@@ -260,6 +285,36 @@ def numbers(table: Table, column: str) -> pl.Series:
         place = table.place(row, column)
         raise DataError(f"{place}: found {short(found[row])}, expected a number")
     return cast.cast(pl.Float64).fill_nan(None)
+
+
+def refuse_infinity(table: Table) -> None:
+    """Raise for the first infinite number of a column of floats, such as 1e999 in CSV."""
+    for column, dtype in table.frame.schema.items():
+        values = table.frame[column]
+        inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else dtype
+        if not inner.is_float():  # type: ignore[union-attr]
+            continue
+        if inner is dtype:
+            wrong = values.is_infinite()
+        else:
+            lists = values.arr.to_list() if isinstance(dtype, pl.Array) else values
+            wrong = lists.list.eval(pl.element().is_infinite()).list.any()
+        if wrong.any():
+            row = int(wrong.fill_null(False).arg_max() or 0)
+            raise DataError(
+                f"{table.place(row, column)}: found {short(values[row])}, expected finite numbers"
+            )
+
+
+def stray(values: pl.Series) -> int | None:
+    """Return the row of the first text that is no number, where at least half of them are."""
+    if values.dtype != pl.String:
+        return None
+    number = values.str.contains(_NUMBER)
+    strange = ~number & (values.str.strip_chars() != "")
+    if not strange.any() or 2 * int(number.sum() or 0) < values.count():
+        return None
+    return int(strange.fill_null(False).arg_max() or 0)
 
 
 def texts(frame: pl.DataFrame, columns: tuple[str, ...]) -> pl.Series:

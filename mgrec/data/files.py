@@ -51,7 +51,7 @@ def _reason(path: Path, error: OSError | ValueError) -> str:
         return "it is a link to a file that does not exist"
     if isinstance(error, OSError) and path.is_socket():
         return "it is a socket"
-    return (getattr(error, "strerror", None) or str(error)).lower()
+    return getattr(error, "strerror", None) or str(error)
 
 
 def contents(path: Path, name: str, limit: int | None = None) -> bytes:

@@ -277,13 +277,13 @@ def numbers(table: Table, column: str) -> pl.Series:
     cast = (
         found.cast(pl.Float64, strict=False)
         if readable
-        else pl.repeat(None, len(found), eager=True)
+        else pl.repeat(None, len(found), dtype=pl.Float64, eager=True)
     )
-    wrong = cast.is_null() & found.is_not_null()
+    wrong = (cast.is_null() | cast.is_infinite()) & found.is_not_null()
     if wrong.any():
         row = int(wrong.arg_max() or 0)
         place = table.place(row, column)
-        raise DataError(f"{place}: found {short(found[row])}, expected a number")
+        raise DataError(f"{place}: found {short(found[row])}, expected a finite number")
     return cast.cast(pl.Float64).fill_nan(None)
 
 
@@ -292,7 +292,7 @@ def refuse_infinity(table: Table) -> None:
     for column, dtype in table.frame.schema.items():
         values = table.frame[column]
         inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else dtype
-        if not inner.is_float():  # type: ignore[union-attr]
+        if not inner.is_float():
             continue
         if inner is dtype:
             wrong = values.is_infinite()

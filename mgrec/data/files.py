@@ -14,8 +14,13 @@ from mgrec.errors import DataError
 
 # A file may take half of the memory, as parsing it takes about as much again. It may unpack
 # to 200 times its size on disk: text reaches 10 to 50 times, only crafted files reach more.
-SHARE, RATIO, ALWAYS = 2, 200, 256 << 20
+SHARE, RATIO, ALWAYS = 2, 200, 64 << 20
 _CHUNK = 1 << 20
+_PACKED = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+    **dict.fromkeys((b"\x78\x01", b"\x78\x9c", b"\x78\xda"), "zlib"),
+}
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -89,6 +94,20 @@ def contents(path: Path, name: str, limit: int | None = None) -> bytes:
         except MemoryError:
             raise DataError(f"{name}: found more than fits in memory, {_expected(most)}") from None
     return out.getvalue()
+
+
+def refuse_packed(data: bytes, name: str) -> None:
+    """Refuse packed bytes where text is expected: Polars would unpack them, without a bound.
+
+    Raises
+    ------
+    DataError
+        If they begin as gzip, Zstandard or zlib.
+    """
+    kind = next((kind for start, kind in _PACKED.items() if data.startswith(start)), None)
+    if kind is not None:
+        end = ", or a name that ends in .gz" if kind == "gzip" else ""
+        raise DataError(f"{name}: found {kind} data, expected plain text{end}")
 
 
 def limit_of(packed: int | None = None) -> int:

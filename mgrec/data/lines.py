@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import IO
 
 from mgrec.data.csvs import BOM
-from mgrec.data.files import ALWAYS, RATIO, amount, opened
+from mgrec.data.files import RATIO, amount, opened
 from mgrec.errors import DataError
 from mgrec.progress import bar
 
 MAX_LINE = 1 << 20  # bytes; in the originals a line has some kilobytes
 _GZIP = b"\x1f\x8b"
 _KIB = 1 << 10
+_MAX_BLANK = 1_000_000  # blank lines; reading them takes seconds
+_ALWAYS = 16 << 20  # bytes that a gzip file may unpack to however small it is
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def lines(path: Path, label: str) -> Generator[Line, None, None]:
             zipped = raw.read(2) == _GZIP
             raw.seek(0)
             stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if zipped else raw  # type: ignore[assignment]
-            most = max(ALWAYS, RATIO * size)
+            most = max(_ALWAYS, RATIO * size)
             with bar(label, max(1, size // _KIB), "KiB") as progress:
                 for line in _read(stream, most, path.name):
                     progress.advance(raw.tell() // _KIB - progress.done)
@@ -66,7 +68,7 @@ def lines(path: Path, label: str) -> Generator[Line, None, None]:
 
 
 def _read(stream: IO[bytes], most: int, name: str) -> Generator[Line, None, None]:
-    number = 0
+    number = blank = 0
     while data := stream.readline(MAX_LINE + 1):
         number += 1
         if number == 1:
@@ -82,6 +84,8 @@ def _read(stream: IO[bytes], most: int, name: str) -> Generator[Line, None, None
                 data = stream.readline(MAX_LINE)
         elif not data.isspace():
             yield _decoded(number, data)
+        elif (blank := blank + 1) > _MAX_BLANK:
+            raise DataError(f"{name}, line {number}: found over {_MAX_BLANK:,} blank lines")
 
 
 def _decoded(number: int, data: bytes) -> Line:

@@ -35,14 +35,17 @@ def folder(path: Path, name: str, limit: int | None = None) -> tuple[pl.DataFram
     DataError
         If a file is no Parquet or too large, or the parts' columns differ in kind.
     """
-    frames, parts, keys, rows, size = [], [], set[str](), 0, 0
+    frames: list[pl.DataFrame] = []
+    parts: list[tuple[str, int]] = []
+    keys: set[str] = set()
+    rows = size = 0
     for file in _parts(path, name):
         part = f"{name}/{file.relative_to(path).as_posix()}"
         data = files.contents(file, part, limit)
         values = _keys(file.relative_to(path))
         frame = _with_keys(unpacked(data, part, limit), values, part)
         keys |= values.keys()
-        size += frame.estimated_size()
+        size += int(frame.estimated_size())
         if size > (most := files.limit_of() if limit is None else limit):
             raise DataError(f"{name}: found over {files.amount(most)}, expected at most that much")
         if frames:

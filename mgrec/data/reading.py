@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,9 @@ def _log_file(root: Path) -> Path:
 
 
 def _npz(folder: Path) -> list[Path]:
+    if os.path.lexists(folder) and not folder.is_dir():
+        found = "a link to nothing" if folder.is_symlink() else "a file"
+        raise DataError(f"{folder}: found {found}, expected a folder of .npz files")
     return sorted([*folder.glob("*.npz"), *folder.glob("*.npz.gz")])
 
 

@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mgrec.data import csvs, jsonl, parquet
-from mgrec.data.files import contents
+from mgrec.data.files import contents, refuse_packed
 from mgrec.errors import DataError, nearest
 
 KINDS = ("parquet", "csv", "jsonl")
@@ -149,6 +149,8 @@ def read(path: Path, ids: Collection[str] = (), limit: int | None = None) -> Tab
     if kind == "txt":
         return _sequences(path, data)
     records = None
+    if kind in {"csv", "jsonl"}:
+        refuse_packed(data, name)
     if kind == "csv":
         frame = csvs.read(data, name, ids)
         blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()

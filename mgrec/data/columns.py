@@ -283,7 +283,7 @@ def numbers(table: Table, column: str) -> pl.Series:
     if wrong.any():
         row = int(wrong.arg_max() or 0)
         place = table.place(row, column)
-        raise DataError(f"{place}: found {short(found[row])}, expected a finite number")
+        raise DataError(f"{place}: found {short(found[row])}, expected a number below 1e308")
     return cast.cast(pl.Float64).fill_nan(None)
 
 

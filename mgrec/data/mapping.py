@@ -90,12 +90,26 @@ class ColumnMap:
                     raise DataError(f"column '{file}.{ours}={theirs}': there is no items file")
                 if theirs not in files[file].frame.columns:
                     _refuse(f"{file}.{ours}={theirs}", theirs, [files[file]])
+        self._refuse_two_ids(items, log)
         made = {file: table.renamed(self.names(file)) for file, table in files.items()}
         for file, table in made.items():
             for ours in _REQUIRED[file]:
                 if ours not in table.frame.columns:
                     _refuse_without(file, table, ours, self.names(file).get(ours))
         return made.get("items"), made["interactions"]
+
+    def _refuse_two_ids(self, items: Table | None, log: Table) -> None:
+        """Refuse a name for both files where the log has our own ``item_id`` beside it."""
+        theirs = self.names("interactions").get("item_id", "item_id")
+        named = "item_id" in self.alone["interactions"] or theirs == "item_id"
+        if named or items is None or theirs not in items.frame.columns:
+            return
+        if {"item_id", theirs} <= set(log.frame.columns):
+            raise DataError(
+                f"{log.name}: found columns 'item_id' and '{theirs}', expected a name for each"
+                f" file: --column items.item_id={theirs}, and --column interactions.item_id={theirs} if"
+                " 'item_id' is not meant"
+            )
 
 
 def _refuse(mapping: str, theirs: str, tables: list[Table]) -> None:

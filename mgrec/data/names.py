@@ -34,8 +34,12 @@ _OTHERS = _set(
 )
 _NOUNS = _ITEMS | _USERS | _OTHERS
 _MOMENTS = _set(
-    "time date datum day datetime timestamp timestamps ts when moment at created updated added"
-    " modified"
+    "time date datum day week month datetime timestamp timestamps ts when moment at created updated"
+    " added modified"
+)
+# Beside "time", how long something took.
+_SPANS = _set(
+    "watch play dwell spent duration run cook wait delivery listening reading viewing total"
 )
 
 
@@ -69,7 +73,8 @@ def ids_among(names: Iterable[str], wanted: Literal["item", "user"]) -> list[str
 
 def moment(name: str) -> bool:
     """Whether a column's name says that it holds moments."""
-    return bool(set(_words(name)) & _MOMENTS)
+    words = set(_words(name))
+    return bool(words & _MOMENTS) and not words & _SPANS
 
 
 def _words(name: str) -> list[str]:

@@ -69,12 +69,14 @@ def _check(
             " if that is meant"
         )
     if once and len(chosen) >= _FEW:
-        hint = f": is it column '{others[0]}'? {_flags(items, ours, others[0])}"
+        hint = ", so nothing can be learned from it"
+        if others:
+            hint = f": is it column '{others[0]}'? {_flags(items, ours, others[0])}"
         notes.warn(
             f"unique_{ours}s",
             len(chosen),
             f"{log.name}, column '{theirs}': each of {len(chosen):,} rows has another {ours}, as"
-            f" the numbers of rows have{hint if others else ', so nothing can be learned from it'}",
+            f" the numbers of rows have{hint}",
         )
     elif strange or (shared and (others if generic else sure)):
         notes.warn(
@@ -130,6 +132,8 @@ def _looks(by_value: bool, ours: str) -> str:
 
 def _flags(items: Table | None, ours: str, other: str) -> str:
     """Return the options that name each file's column for itself."""
+    if items is not None and ours == "item_id" and other in items.frame.columns:
+        return f"--column {ours}={other}"  # both files have it
     flags = [f"--column interactions.{ours}={other}"]
     if items is not None and ours == "item_id" and (name := items.names.get(ours, ours)) != ours:
         flags.insert(0, f"--column items.{ours}={name}")
@@ -150,7 +154,7 @@ def about_moments(log: Table, notes: Notebook) -> None:
     also = f" (so do: {', '.join(more)})" if more else ""
     do = f"if it does, pass --column timestamp={column}"
     if problem:
-        do = f"write it as ISO dates ({problem}) and pass --column timestamp={column}"
+        do = f"write ISO dates in every row ({problem}) and pass --column timestamp={column}"
     notes.warn(
         "unused_moments",
         len(found),

@@ -43,10 +43,32 @@ def test_a_row_number_is_not_taken_for_the_item():
         assert f"--column {flag}" in message
 
 
+def test_our_own_column_of_the_log_is_not_passed_over():
+    log = ORDERS.rename({"product_id": "item_id"})
+    with pytest.raises(DataError, match=r"found columns 'item_id' and 'id'.*items\.item_id=id"):
+        read({"item_id": "id"}, log=log)
+    assert bought(read({"items.item_id": "id"}, log=log), 0) == log["item_id"][:6].to_list()
+
+
+def test_a_column_of_both_files_is_suggested_for_both():
+    items = PRODUCTS.with_columns(sku=pl.format("S{}", "id"))
+    log = ORDERS.select("id", "user_id", sku=pl.format("S{}", "product_id"))
+    with pytest.raises(DataError, match="expected a name for each file: --column item_id=sku, or"):
+        read({"item_id": "id"}, items, log)
+    assert bought(read({"item_id": "sku"}, items, log), 0) == log["sku"][:6].to_list()
+
+
 def test_a_row_number_that_is_named_for_the_log_is_warned_of():
     data = read({"items.item_id": "id", "interactions.item_id": "id"})
     assert "each of 36 rows has another item_id" in data.notes.warnings[0]
     assert "--column interactions.item_id=product_id" in data.notes.warnings[0]
+
+
+def test_items_that_never_repeat_are_warned_of():
+    log = pl.DataFrame({"user_id": [n // 6 for n in range(36)], "item_id": range(36)})
+    (warning, *_) = Dataset.from_frames(None, log).notes.warnings
+    assert "each of 36 rows has another item_id" in warning
+    assert "nothing can be learned" in warning
 
 
 def test_an_order_number_of_several_rows_is_not_taken_for_the_item():
@@ -136,12 +158,18 @@ def test_moments_of_another_name_are_warned_of(name, values):
 
 def test_moments_that_cannot_be_read_are_warned_of_too():
     (warning, *_) = timed("date", ["31/01/2024", "30/01/2024", "29/01/2024"]).notes.warnings
-    assert "write it as ISO dates (found '31/01/2024')" in warning
+    assert "write ISO dates in every row (found '31/01/2024')" in warning
 
 
 @pytest.mark.parametrize(
     ("name", "values"),
-    [("rating", [5, 4, 3]), ("comment", ["a", "b", "c"]), ("phone_no", [1_700_000_000] * 3)],
+    [
+        ("rating", [5, 4, 3]),
+        ("comment", ["a", "b", "c"]),
+        ("position", [100, 200, 300]),
+        ("watch_time", [17, 4, 90]),
+        ("date", ["2024-01-01"] * 3),
+    ],
 )
 def test_what_is_no_moment_is_not_warned_of(name, values):
     assert "unused_moments" not in timed(name, values).notes.counts

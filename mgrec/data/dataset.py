@@ -151,6 +151,12 @@ class Dataset:
             read = catalogue.read(found.items, text_columns, root, notes)
         elif text_columns:
             raise DataError(f"text columns {', '.join(text_columns)}: there is no items file")
+        notes.warn(
+            "unread_files",
+            len(found.unread),
+            f"no items file; not read: {', '.join(found.unread)}: expected items.parquet, .csv or"
+            " .jsonl",
+        )
         ids = read[0]["item_id"] if read else None
         unused.check_ids(found.log, found.mapped, found.items, ids, notes)
         unused.about_moments(found.log, notes)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mgrec.data.names import ids_among
-from mgrec.data.tables import Table, short
+from mgrec.data.tables import Table, quoted, short
 from mgrec.errors import DataError, nearest
 
 # Our columns, by the file in which they mean something.
@@ -42,9 +43,14 @@ class ColumnMap:
         DataError
             If we have no such column, or one of a file's is named twice.
         """
+        if columns is not None and not isinstance(columns, Mapping):
+            found = type(columns).__name__
+            raise DataError(f"columns: found {found}, expected such as {{'user_id': 'uid'}}")
         both: dict[str, str] = {}
         alone: dict[str, dict[str, str]] = {file: {} for file in FILES}
         for key, theirs in (columns or {}).items():
+            if not (isinstance(key, str) and isinstance(theirs, str)):
+                raise DataError(f"columns: found {key!r}: {theirs!r}, expected two names")
             file, dot, ours = key.rpartition(".")
             known = FILES.get(file, ()) if dot else OURS
             if ours not in known:
@@ -54,12 +60,12 @@ class ColumnMap:
                     f" of them for one file, such as items.item_id.{nearest(key, every)}"
                 )
             (alone[file] if dot else both)[ours] = theirs
-        found = cls(both, alone)
+        made = cls(both, alone)
         for file in FILES:
-            names = found.names(file)
+            names = made.names(file)
             if len(set(names.values())) < len(names):
                 raise DataError(f"columns: found one column twice in {names}, expected each once")
-        return found
+        return made
 
     def names(self, file: str) -> dict[str, str]:
         """Return the names for one file, ``items`` or ``interactions``."""
@@ -105,11 +111,19 @@ class ColumnMap:
         if named or items is None or theirs not in items.frame.columns:
             return
         if {"item_id", theirs} <= set(log.frame.columns):
+            flags = [option(f"{file}.item_id", theirs) for file in FILES]
             raise DataError(
-                f"{log.name}: found columns 'item_id' and '{theirs}', expected a name for each"
-                f" file: --column items.item_id={theirs}, and --column interactions.item_id={theirs} if"
-                " 'item_id' is not meant"
+                f"{log.name}: found columns 'item_id' and {quoted(theirs)}, expected a name for"
+                f" each file: {flags[0]}, and {flags[1]} if 'item_id' is not meant"
             )
+
+
+def option(ours: str, theirs: str) -> str:
+    """Return the option of the command line that maps a column, as it may be pasted."""
+    pair = f"{ours}={theirs}"
+    if not pair.isprintable():
+        pair = pair.encode("unicode_escape").decode()
+    return f"--column {shlex.quote(pair)}"
 
 
 def _refuse(mapping: str, theirs: str, tables: list[Table]) -> None:
@@ -130,8 +144,10 @@ def _refuse_without(file: str, table: Table, ours: str, theirs: str | None) -> N
         close = difflib.get_close_matches(ours, known, n=1, cutoff=0.75)
         like = [*ids_among(known, "user" if ours == "user_id" else "item"), *close]
         like = [name for name in like if name not in table.names]
-        map_it = f" Map it: --column {file}.{ours}={like[0]}" if like else ""
-        hint = f" Did you mean '{like[0]}'?{map_it}" if like else ""
+        hint = ""
+        if like:
+            to_paste = option(f"{file}.{ours}", like[0])
+            hint = f" Did you mean {quoted(like[0])}? Map it: {to_paste}"
     missing = f"'{ours}'" if theirs in (None, ours) else f"'{theirs}' or '{ours}'"
     found = short(", ".join(known), 200)
     raise DataError(f"{table.name}: no column {missing}, found {found}.{hint}")

@@ -18,6 +18,7 @@ from mgrec.data.notes import Notebook
 from mgrec.data.tables import Table
 from mgrec.errors import DataError
 
+_TABLES = {".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".txt", ".xlsx", ".feather"}
 Pair = tuple[ArrayLike, ArrayLike]  # item ids, and a row of values for each
 
 
@@ -31,6 +32,7 @@ class Found:
     embeddings: Mapping[str, Embeddings | Pair]
     codes: Mapping[str, Codes | Pair]
     ending: str = ""  # of the arrays' names in errors: .npz if they are files
+    unread: tuple[str, ...] = ()  # files that may be meant as the items, where there are none
 
 
 def folder(root: Path, columns: Mapping[str, str] | None) -> Found:
@@ -48,6 +50,7 @@ def folder(root: Path, columns: Mapping[str, str] | None) -> Found:
         {_modality(f): npz.load(f, "emb", _below(f)) for f in _npz(root / "embeddings")},
         {_modality(f): npz.load(f, "codes", _below(f)) for f in _npz(root / "codes")},
         ".npz",
+        () if items_file is not None else _unread(root),
     )
 
 
@@ -112,6 +115,13 @@ def _log_file(root: Path) -> Path:
         f"{root}: found {found}, expected interactions.parquet, .csv or .jsonl, or sequences.txt"
         " (each also as .gz)"
     )
+
+
+def _unread(root: Path) -> tuple[str, ...]:
+    """Return the names of a folder's tables that are not its log, such as items.tsv."""
+    log = _log_file(root).name
+    names = sorted(path.name for path in root.iterdir() if path.name != log)
+    return tuple(name for name in names if _TABLES & set(Path(name.lower()).suffixes))
 
 
 def _npz(folder: Path) -> list[Path]:

@@ -74,7 +74,7 @@ class Table:
             where = f"{'line' if self.kind == 'sequences' else 'row'} {record + 1}"
         if column is None or self.kind == "sequences":
             return f"{name}, {where}"
-        return f"{name}, {where}, column '{self.names.get(column, column)}'"
+        return f"{name}, {where}, column {quoted(self.names.get(column, column))}"
 
     def renamed(self, columns: Mapping[str, str]) -> Table:
         """Return the table under our column names; ``columns`` maps ours to the file's."""
@@ -94,6 +94,11 @@ class Table:
                     hint = " Columns are separated by commas."
                 found = short(", ".join(known), 200)
                 raise DataError(f"{self.name}: no column '{column}', found {found}.{hint}")
+
+
+def quoted(name: str) -> str:
+    """Return a column's name as it may stand in a message: quoted, on one line."""
+    return f"'{name}'" if name.isprintable() else repr(name)
 
 
 def short(value: object, width: int = 40) -> str:

@@ -9,9 +9,9 @@ import polars as pl
 
 from mgrec.data import columns as cols
 from mgrec.data import names
-from mgrec.data.mapping import FILES, ColumnMap
+from mgrec.data.mapping import FILES, ColumnMap, option
 from mgrec.data.notes import Notebook
-from mgrec.data.tables import Table, short
+from mgrec.data.tables import Table, quoted, short
 from mgrec.errors import DataError
 
 _FEW = 20  # rows below which it means little that no id occurs twice
@@ -63,27 +63,27 @@ def _check(
     if shared and ((others and (once or strange)) or (sure and generic)):
         other = (sure or others)[0]
         raise DataError(
-            f"{log.name}: column '{theirs}' would be {ours}, but {_why(once, strange, chosen)} and"
-            f" column '{other}' {_looks(other in by_value, ours)}, expected a name for each"
-            f" file: {_flags(items, ours, other)}, or --column interactions.{ours}={theirs}"
-            " if that is meant"
+            f"{log.name}: column {quoted(theirs)} would be {ours}, but"
+            f" {_why(once, strange, chosen)} and column {quoted(other)}"
+            f" {_looks(other in by_value, ours)}, expected a name for each file: {_flags(items, ours, other)}, or"
+            f" {option(f'interactions.{ours}', theirs)} if that is meant"
         )
     if once and len(chosen) >= _FEW:
         hint = ", so nothing can be learned from it"
         if others:
-            hint = f": is it column '{others[0]}'? {_flags(items, ours, others[0])}"
+            hint = f": is it column {quoted(others[0])}? {_flags(items, ours, others[0])}"
         notes.warn(
             f"unique_{ours}s",
             len(chosen),
-            f"{log.name}, column '{theirs}': each of {len(chosen):,} rows has another {ours}, as"
-            f" the numbers of rows have{hint}",
+            f"{log.name}, column {quoted(theirs)}: each of {len(chosen):,} rows has another {ours},"
+            f" as the numbers of rows have{hint}",
         )
     elif strange or (shared and (others if generic else sure)):
         notes.warn(
             f"passed_over_{ours}s",
             1,
-            f"{log.name}: column '{theirs}' is {ours}; column '{others[0]}', which is not used,"
-            f" {_looks(others[0] in by_value, ours)}. If it is meant:"
+            f"{log.name}: column {quoted(theirs)} is {ours}; column {quoted(others[0])}, which is"
+            f" not used, {_looks(others[0] in by_value, ours)}. If it is meant:"
             f" {_flags(items, ours, others[0])}",
         )
 
@@ -133,10 +133,10 @@ def _looks(by_value: bool, ours: str) -> str:
 def _flags(items: Table | None, ours: str, other: str) -> str:
     """Return the options that name each file's column for itself."""
     if items is not None and ours == "item_id" and other in items.frame.columns:
-        return f"--column {ours}={other}"  # both files have it
-    flags = [f"--column interactions.{ours}={other}"]
+        return option(ours, other)  # both files have it
+    flags = [option(f"interactions.{ours}", other)]
     if items is not None and ours == "item_id" and (name := items.names.get(ours, ours)) != ours:
-        flags.insert(0, f"--column items.{ours}={name}")
+        flags.insert(0, option(f"items.{ours}", name))
     return " ".join(flags)
 
 
@@ -151,15 +151,15 @@ def about_moments(log: Table, notes: Notebook) -> None:
     column, problem = min(found.items(), key=lambda pair: (pair[1] != "", free.index(pair[0])))
     example = short(_plain(next(iter(log.frame[column].drop_nulls()))))
     more = [name for name in found if name != column]
-    also = f" (so do: {', '.join(more)})" if more else ""
-    do = f"if it does, pass --column timestamp={column}"
+    also = f" (so do: {', '.join(map(quoted, more))})" if more else ""
+    do = f"if it does, pass {option('timestamp', column)}"
     if problem:
-        do = f"write ISO dates in every row ({problem}) and pass --column timestamp={column}"
+        do = f"write ISO dates in every row ({problem}) and pass {option('timestamp', column)}"
     notes.warn(
         "unused_moments",
         len(found),
         f"{log.name}: no column 'timestamp', so the order of the rows is taken for the order in"
-        f" time; column '{column}', such as {example}, seems to say when{also}: {do}",
+        f" time; column {quoted(column)}, such as {example}, seems to say when{also}: {do}",
     )
 
 

@@ -119,6 +119,8 @@ def test_the_hint_of_a_refusal_is_the_column_of_that_file():
         ({"items.item_id": "sku"}, "no 'sku' in items, found"),
         ({"interactions.item_id": "productid"}, "Did you mean 'product_id'?"),
         ({"items.item_id": "id", "items.text": "id"}, "one column twice"),
+        ({"item_id": None}, "columns: found 'item_id': None, expected two names"),
+        (["item_id=id"], "columns: found list, expected such as"),
     ],
 )
 def test_a_mapping_that_fits_no_file_is_refused(columns, said):
@@ -131,6 +133,23 @@ def test_a_mapping_of_the_log_leaves_the_items_alone():
     items = PRODUCTS.with_columns(date=pl.lit("2020-01-01"))
     log = ORDERS.with_columns(date=pl.lit("2024-01-01"))
     assert "date" in read({**RIGHT, "timestamp": "date"}, items, log).items.columns
+
+
+def test_options_to_paste_are_quoted():
+    (warning, *_) = timed("order date", ["2024-01-03", "2024-01-02", "2024-01-01"]).notes.warnings
+    assert "--column 'timestamp=order date'" in warning
+    (warning, *_) = timed("date\n1", ["2024-01-03", "2024-01-02", "2024-01-01"]).notes.warnings
+    assert "\n" not in warning
+
+
+@pytest.mark.parametrize("name", ["items.tsv", "ITEMS.CSV", "items.json", "products.csv"])
+def test_a_table_that_is_not_read_as_items_is_warned_of(tmp_path, name):
+    (tmp_path / "interactions.csv").write_text("user_id,item_id\nu,1\nu,2\n")
+    (tmp_path / name).write_text("item_id\n1\n")
+    (warning, *_) = Dataset.read(tmp_path).notes.warnings
+    assert f"not read: {name}" in warning
+    (tmp_path / "items.csv").write_text("item_id\n1\n2\n")
+    assert "not read" not in "".join(Dataset.read(tmp_path).notes.warnings)
 
 
 def timed(name: str, values: list) -> Dataset:

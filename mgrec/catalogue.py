@@ -53,6 +53,7 @@ class Catalogue:
     removed : bool [items] or None, which are not recommended any more; histories may hold them
     added : bool [items] or None, which have come since training
     seconds : that it took to learn a modality from the log; known to the run that learned it
+    columns : the items file's column name for each of ours that has another; new items may have it
     """
 
     items: pl.DataFrame
@@ -68,6 +69,7 @@ class Catalogue:
     removed: NDArray[np.bool_] | None = None
     added: NDArray[np.bool_] | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n_items(self) -> int:
@@ -162,6 +164,7 @@ def build_catalogue(data: Dataset, recipe: Recipe, cache: Path | None = None) ->
         problems=tuple(line for content in encoded.values() for line in content.problems),
         text_columns=data.text_columns,
         seconds=seconds,
+        columns=data.columns,
     )
     for line in catalogue.problems:
         say(line)

@@ -109,6 +109,7 @@ def convert_amazon(
     if core < 1:
         raise RequestError(f"core: found {core}, expected at least 1")
     _check_place(out)
+    amazon.check_year(meta)
     read = amazon.read_reviews(reviews)
     log = amazon.core(read.log, core)
     _refuse_empty(log, f"{reviews.name}: {len(read.log):,} reviews", core)

@@ -67,7 +67,11 @@ def make(
         np.bincount(parts.train.items, minlength=catalogue.n_items),
         facts
         | fitted.facts
-        | {"notes": [*data.notes.warnings, *catalogue.problems], "options": options},
+        | {
+            "notes": [*data.notes.warnings, *catalogue.problems],
+            "order": data.notes.order,
+            "options": options,
+        },
         data.fingerprint,
     )
     if len(parts.test):

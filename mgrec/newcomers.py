@@ -93,7 +93,8 @@ def newcomers(
     Parameters
     ----------
     catalogue : that they are to join
-    given : a frame, or a parquet, csv or jsonl file, with the columns of the catalogue's items
+    given : a frame, or a parquet, csv or jsonl file, with the columns of the catalogue's items,
+        under our names or those of the file that was fitted on
     config : which encoders the catalogue was made with
     ready : by modality, ready-made vectors, or codes where the catalogue has nothing else
     folder : that picture paths are relative to; a file's own folder if not named
@@ -109,7 +110,7 @@ def newcomers(
         If the encoder here is not the one that the catalogue was made with.
     """
     ready = ready or {}
-    table = _table(given)
+    table = _table(given, catalogue.columns)
     if folder is None and isinstance(given, str | Path):
         folder = Path(given).parent
     root = None if folder is None else Path(folder).resolve()
@@ -155,14 +156,24 @@ def newcomers(
     return Newcomers(_placed(rows, catalogue, root), root, vectors, codes, tuple(problems))
 
 
-def _table(given: pl.DataFrame | Path | str) -> Table:
+def _table(given: pl.DataFrame | Path | str, columns: Mapping[str, str]) -> Table:
+    """Read items whose columns have our names, or those of the file that was fitted on."""
+    ids = {"item_id", columns.get("item_id", "item_id")}
     if isinstance(given, str | Path):
         path = Path(given)
         kind = Path(path.name.removesuffix(".gz")).suffix[1:]
         if kind not in tables.KINDS:
             raise DataError(f"{path}: expected a parquet, csv or jsonl file")
-        return tables.read(path, {"item_id"})
-    return tables.of_frame(given, "items", {"item_id"})
+        table = tables.read(path, ids)
+    else:
+        table = tables.of_frame(given, "items", ids)
+    table = table.renamed(columns)
+    if "item_id" not in table.frame.columns and "item_id" in columns:
+        found = short(", ".join(table.frame.columns), 200)
+        raise DataError(
+            f"{table.name}: no column '{columns['item_id']}' or 'item_id', found {found}"
+        )
+    return table
 
 
 def _rows(
@@ -176,7 +187,7 @@ def _rows(
         pl.lit(None, schema[column]).alias(column) for column in absent
     )
     rows, _ = items.read(
-        Table(frame, table.name, table.kind, table.path, table.records, table.names),
+        replace(table, frame=frame),
         written,
         root,
         notes,

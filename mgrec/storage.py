@@ -62,6 +62,7 @@ def contents_of(made: Recommender) -> Contents:
         "vectors": list(catalogue.vectors),
         "problems": catalogue.problems,
         "text_columns": catalogue.text_columns,
+        "columns": dict(catalogue.columns),
         "pictures": None if catalogue.root is None else str(catalogue.root.resolve()),
     }
     return Contents(
@@ -110,6 +111,7 @@ def recommender_of(contents: Contents) -> Recommender:
         text_columns=tuple(layout.get("text_columns", ())),
         removed=arrays["ids"].get("removed"),
         added=arrays["ids"].get("added"),
+        columns=layout.get("columns", {}),
     )
     check_catalogue(catalogue)
     # The tensors of a saved trie map the file. Older artifacts have none: it is built.

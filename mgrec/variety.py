@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mgrec.conditions.columns import kind_of, known
+from mgrec.conditions.columns import known
 from mgrec.conditions.masks import column_of
+from mgrec.data.columns import kind_of
 from mgrec.data.sequences import Sequences
 from mgrec.errors import RequestError
 

@@ -109,6 +109,7 @@ def test_fit_trains_saves_measures_and_reports(run, shop, tmp_path):
     assert "popularity" in text
     assert (out / "manifest.json").is_file()
     page = (out / "report.html").read_text()
+    assert "Interactions are ordered by time (column &#39;timestamp&#39;" in page
     assert "<html" in page
     assert "arXiv 2305.05065" in page
     assert "processor" in page
@@ -282,6 +283,10 @@ def test_help_is_there_for_every_verb(run):
         (["fit", "SHOP", "--out", "TMP/x", "-s", "epochs=3"], "ambiguous"),
         (["fit", "SHOP", "--out", "TMP/x", "-s", "model.dim=much"], "model.dim"),
         (["fit", "SHOP", "--out", "TMP/x", "--column", "uid"], "user_id=uid"),
+        (
+            ["check", "SHOP", "--column", "item_id=a", "--column", "item_id=b"],
+            "found item_id=a too, expected one name",
+        ),
         (["fit", "SHOP", "--out", "TMP"], "folder of other things"),
         (["fit", "SHOP", "--out", "TMP/x", "--published", "toy"], "Did you mean 'toys'?"),
         (["compare", "SHOP", "--out", "TMP/x", "--recipes", "lat"], "Did you mean 'late'?"),
@@ -323,6 +328,21 @@ def test_what_is_refused_is_one_line_and_a_status(
     assert message in err
     assert err.count("\n") == 1
     assert err.startswith("error: ")
+
+
+def test_a_date_column_that_is_not_used_is_warned_of(run, shop, tmp_path):
+    import shutil
+
+    copy = tmp_path / "shop"
+    shutil.copytree(shop, copy)
+    log = pl.read_csv(copy / "interactions.csv").rename({"timestamp": "date_added"})
+    log.write_csv(copy / "interactions.csv")
+    _, text, err = run("check", copy)
+    assert "pass --column timestamp=date_added" in err
+    assert "not by time" in text.splitlines()[1]
+    _, text, err = run("check", copy, "--column", "timestamp=date_added")
+    assert "date_added" not in err
+    assert "ordered by time (column 'date_added'" in text.splitlines()[1]
 
 
 def test_a_warning_is_printed_and_the_run_goes_on(run, shop, tmp_path):

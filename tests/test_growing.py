@@ -1,6 +1,8 @@
 """Items that come and go after training: nobody's ID changes, everything stays exact."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -8,7 +10,7 @@ import pytest
 import torch
 
 import mgrec
-from mgrec import Dataset, Recommender
+from mgrec import Dataset, Recommender, artifact
 from mgrec.data.cold import without
 from mgrec.data.features import Codes, Embeddings
 from mgrec.errors import DataError, RecipeError, RequestError
@@ -16,6 +18,8 @@ from mgrec.model.shares import shares_of
 from mgrec.search.beam import beam_search
 from mgrec.search.candidates import ranked
 from mgrec.search.exact import score_catalogue
+from mgrec.serving.live import Live
+from mgrec.storage import recommender_of
 from tests.arrivals import arrivals
 
 STRATEGIES = ("text", "image", "early", "late", "late++")
@@ -410,3 +414,60 @@ def test_a_column_that_was_empty_at_fit_takes_what_comes(shop):
     made = made.add_items(pl.DataFrame({"item_id": ["x1"], "shade": ["red"]}))
     made = made.add_items(pl.DataFrame({"item_id": ["x2"], "shade": ["blue"]}))
     assert made.catalogue.items["shade"].to_list()[-3:] == [None, "red", "blue"]
+
+
+@pytest.fixture(scope="module")
+def renamed(data, tiny, tmp_path_factory):
+    """A saved run whose files call the items' ids article_id."""
+    ids = data.items["item_id"]
+    items = pl.DataFrame({"article_id": ids, "code": ["0108775"] * len(ids)})
+    users = data.users.gather(np.repeat(np.arange(data.n_users), data.log.lengths))
+    log = pl.DataFrame({"user_id": users, "article_id": ids.gather(data.log.items)})
+    columns = {"item_id": "article_id"}
+    made = Recommender.fit(
+        Dataset.from_frames(items, log, columns=columns, embeddings=data.embeddings),
+        tiny("late++", *SMALL),
+    )
+    folder = tmp_path_factory.mktemp("renamed")
+    made.save(folder / "run")
+    return folder / "run"
+
+
+def first_vectors(made):
+    return {m: Embeddings(v.vectors[:1], v.present[:1]) for m, v in made.catalogue.vectors.items()}
+
+
+@pytest.mark.parametrize("name", ["article_id", "item_id"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "frame"])
+def test_new_items_are_taken_under_the_fitted_column_name_and_ours(renamed, tmp_path, name, kind):
+    made = Recommender.load(renamed)
+    frame = pl.DataFrame({name: ["0999"], "code": ["0999999"]})
+    file = tmp_path / f"arrivals.{kind}"
+    if kind == "csv":
+        frame.write_csv(file)
+    elif kind == "jsonl":
+        frame.write_ndjson(file)
+    given = frame if kind == "frame" else file
+    more = made.add_items(given, embeddings=first_vectors(made))
+    assert more.catalogue.item_ids[-1] == "0999"
+    assert more.catalogue.items["code"][-1] == "0999999"
+    assert "article_id" not in more.catalogue.items.columns
+
+
+def test_the_fitted_column_names_outlast_saving_and_live_changes(renamed, tmp_path):
+    run = Path(shutil.copytree(renamed, tmp_path / "run"))
+    live = Live.open(run)
+    vectors = first_vectors(live.recommender)
+    live.add_items(pl.DataFrame({"article_id": ["first"]}), embeddings=vectors)
+    again = Live.open(run)
+    again.add_items(pl.DataFrame({"article_id": ["second"]}), embeddings=vectors)
+    assert Live.open(run).recommender.catalogue.item_ids[-2:] == ["first", "second"]
+    with pytest.raises(DataError, match="no column 'article_id' or 'item_id', found 'sku'"):
+        again.add_items(pl.DataFrame({"sku": ["third"]}), embeddings=vectors)
+
+
+def test_an_artifact_of_before_column_names_were_saved_is_loaded(renamed):
+    contents = artifact.read(renamed)
+    layout = {k: v for k, v in contents.documents["layout"].items() if k != "columns"}
+    old = replace(contents, documents={**contents.documents, "layout": layout})
+    assert recommender_of(old).catalogue.columns == {}

@@ -39,16 +39,18 @@ def remove_items(
     as_json: Json = False,
 ) -> None:
     """Take items off: they are not recommended any more, and histories may still hold them."""
+    from mgrec.data.files import contents
     from mgrec.serving.live import Live
 
     if bool(ids) == (file is not None):
         raise RequestError("remove-items: expected either item ids or --file, and not both")
     lines = ids or []
     if file is not None:
+        data = contents(file, str(file))
         try:
-            lines = file.read_text(encoding="utf-8").splitlines()
+            lines = data.decode().splitlines()
         except UnicodeDecodeError as error:
-            found = f"found byte {file.read_bytes()[error.start]:#04x}"
+            found = f"found byte {data[error.start]:#04x}"
             raise RequestError(f"{file}: {found}, expected item ids in UTF-8, one a line") from None
     wanted = [line.strip() for line in lines if line.strip()]
     changed(Live.open(run).remove_items(wanted), as_json)

@@ -27,7 +27,11 @@ Setting = Annotated[
 ]
 Column = Annotated[
     list[str],
-    typer.Option("--column", help="Name of a column in your files: --column user_id=uid."),
+    typer.Option(
+        "--column",
+        help="Name of a column in your files: --column user_id=uid. For one file:"
+        " --column interactions.item_id=product_id. Repeatable.",
+    ),
 ]
 TextColumn = Annotated[
     list[str],
@@ -57,12 +61,16 @@ User = Annotated[str | None, typer.Option(help="A user of the log.")]
 def read(path: Path, columns: list[str], text_columns: list[str]) -> Any:
     from mgrec.data.dataset import Dataset
 
-    names = {}
+    names: dict[str, str] = {}
     for column in columns:
         ours, equals, theirs = column.partition("=")
         if not equals:
             raise RequestError(f"--column {column}: expected OURS=THEIRS, such as user_id=uid")
-        names[ours] = theirs
+        if names.setdefault(ours, theirs) != theirs:
+            raise RequestError(
+                f"--column {column}: found {ours}={names[ours]} too, expected one name; for one"
+                f" file: items.{ours} or interactions.{ours}"
+            )
     dataset = Dataset.read(path, columns=names or None, text_columns=text_columns or None)
     for warning in dataset.notes.warnings:
         say(f"warning: {warning}")

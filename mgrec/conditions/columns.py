@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import operator
 from datetime import UTC, date, datetime
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
 from mgrec.conditions.grammar import Test, Value
 from mgrec.conditions.tokens import refuse
+from mgrec.data.columns import WORDS, Kind, kind_of, stray
+from mgrec.data.tables import short
 from mgrec.errors import RequestError
-
-Kind = Literal["number", "text", "date", "truth", "list", "other"]
 
 _SIGNS = {
     "==": operator.eq,
@@ -31,26 +31,6 @@ _HOW = {  # what may be asked of a column of a kind, beside "null"
     "list": ("in", "contains"),
     "other": (),
 }
-_WORDS = {
-    "number": "numbers",
-    "text": "text",
-    "date": "dates",
-    "truth": "true and false",
-    "list": "lists",
-    "other": "what no condition reads",
-}
-
-
-def kind_of(dtype: pl.DataType) -> Kind:
-    """Return what a column holds."""
-    if isinstance(dtype, pl.List | pl.Array):
-        inner = kind_of(dtype.inner)  # type: ignore[arg-type]
-        return "other" if inner in ("list", "other") else "list"
-    if dtype.is_numeric():
-        return "number"
-    if dtype in (pl.Date, pl.Datetime):
-        return "date"
-    return "text" if dtype == pl.String else "truth" if dtype == pl.Boolean else "other"
 
 
 def holds(test: Test, column: pl.Series) -> pl.Series:
@@ -65,14 +45,14 @@ def holds(test: Test, column: pl.Series) -> pl.Series:
     if test.how == "null":
         return known(column).is_null()
     if test.how not in _HOW[kind]:
-        raise refuse(test.column, f"{_asked(test.how)}; column '{column.name}' has {_WORDS[kind]}")
+        raise refuse(test.column, f"{_asked(test.how)}; column '{column.name}' has {WORDS[kind]}")
     if kind == "list":
         lists = column.arr.to_list() if isinstance(column.dtype, pl.Array) else column
         inner = kind_of(lists.dtype.inner)  # type: ignore[attr-defined]
-        wanted = [_read(value, inner, column.name) for value in test.values]
+        wanted = [_read(value, inner, column) for value in test.values]
         among = pl.element().map_batches(lambda part: _among(known(part), wanted))
         return lists.list.eval(among).list.any()
-    values = [_read(value, kind, column.name) for value in test.values]
+    values = [_read(value, kind, column) for value in test.values]
     column = known(column)
     if test.how == "true":
         return column
@@ -114,7 +94,7 @@ def _among(column: pl.Series, values: list[Any]) -> pl.Series:
     return column.is_in(pl.Series(values, dtype=column.dtype).implode())
 
 
-def _read(value: Value, kind: Kind, column: str) -> Any:
+def _read(value: Value, kind: Kind, column: pl.Series) -> Any:
     """Return a literal as the value of a kind."""
     found = value.value
     if kind == "number" and isinstance(found, int | float) and not isinstance(found, bool):
@@ -144,10 +124,13 @@ def _moment(value: Value, text: str) -> datetime:
         raise refuse(value.token, f"a date such as {date(2024, 5, 17)}") from None
 
 
-def _other_kind(value: Value, kind: Kind, column: str) -> RequestError:
+def _other_kind(value: Value, kind: Kind, column: pl.Series) -> RequestError:
     one = {"number": "a number", "text": "a text in quotes", "truth": "true or false"}
     expected = one.get(kind, "a date in quotes")
-    return refuse(value.token, f"{expected}, as column '{column}' has")
+    why = ""
+    if isinstance(value.value, int | float) and (row := stray(column)) is not None:
+        why = f": it is text, since row {row + 1} of the items has {short(column[row])}"
+    return refuse(value.token, f"{expected}, as column '{column.name}' has{why}")
 
 
 def _asked(how: str) -> str:

@@ -29,6 +29,12 @@ from mgrec.errors import DataError, in_one_line
 _ASIN = re.compile(r"""['"]asin['"]\s*:\s*u?['"]([^'"]*)['"]""")
 # What stands for a picture where there is none: "no image available", as a link like any other.
 _PLACEHOLDER = re.compile(r"/no-img[-_]")
+# Fields of metadata that the files of 2014 do not have.
+_OTHER_YEARS = {
+    "2023": ("parent_asin", "images", "features", "average_rating"),
+    "2018": ("category", "image", "imageURL", "imageURLHighRes", "main_cat", "also_buy", "tech1"),
+}
+_TEXTS = ("title", "description", "brand", "price")
 _REVIEW = "expected one whole review with reviewerID, asin and unixReviewTime"
 
 
@@ -159,7 +165,8 @@ def read_metadata(path: Path, wanted: set[str]) -> Metadata:
     Raises
     ------
     DataError
-        If the file cannot be read, or not one of its lines is of an item wanted.
+        If the file cannot be read, is of another year, or not one of its lines is of an item
+        wanted.
     """
     found = Metadata()
     with closing(lines(path, "reading metadata")) as rows:
@@ -176,6 +183,7 @@ def read_metadata(path: Path, wanted: set[str]) -> Metadata:
                 reason = f"found {short(line.text.strip())} ({short_reason(error)})"
                 found.first_rejected = found.first_rejected or f"line {line.number}: {reason}"
                 continue
+            _refuse_other_year(values, f"{path.name}, line {line.number}")
             if item in found.items:
                 found.repeated += 1
             elif item in wanted:
@@ -188,6 +196,39 @@ def read_metadata(path: Path, wanted: set[str]) -> Metadata:
             f" expected the metadata of items such as {short(min(wanted))}"
         )
     return found
+
+
+def check_year(path: Path) -> None:
+    """Look at the first metadata record, before anything that takes long.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, or looks like one of another year than 2014.
+    """
+    with closing(lines(path, "reading metadata")) as rows:
+        for line in rows:
+            try:
+                values = _record(line)
+            except ValueError:
+                continue
+            _refuse_other_year(values, f"{path.name}, line {line.number}")
+            return
+
+
+def _refuse_other_year(values: dict[str, Any], where: str) -> None:
+    """Refuse metadata whose fields mean the same as those of 2014 under other names or types."""
+    for year, fields in _OTHER_YEARS.items():
+        found = [f"'{name}'" for name in fields if name in values]
+        if year == "2018":
+            lists = [name for name in _TEXTS if isinstance(values.get(name), list)]
+            found += [f"'{name}' as a list" for name in lists]
+        if found:
+            raise DataError(
+                f"{where}: found {', '.join(found)}: these look like the files of {year}, expected"
+                " those of 2014, with 'categories', 'imUrl' and a text as 'description'; write"
+                " other files as a data folder yourself"
+            )
 
 
 def _asin(values: dict[str, Any]) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -10,13 +13,31 @@ from mgrec.data.jsonl import as_text
 from mgrec.data.tables import Table, short
 from mgrec.errors import DataError
 
+Kind = Literal["number", "text", "date", "truth", "list", "other"]
+WORDS: Mapping[Kind, str] = {
+    "number": "numbers",
+    "text": "text",
+    "date": "dates",
+    "truth": "true and false",
+    "list": "lists",
+    "other": "what no condition reads",
+}
+
 # A whole number written so that reading and writing it gives the same text: 7, -7, not 007 or +7.
 _WHOLE = r"^(0|-?[1-9]\d{0,18})$"
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _ISO = (
-    r"^\s*(?P<date>\d{4}-\d{2}-\d{2})(?:[T ](?P<minute>\d{2}:\d{2})(?::(?P<second>\d{2}))?"
-    r"(?:[.,](?P<fraction>\d{1,9}))?)?\s?(?P<zone>Z|[+-]\d{2}:?\d{2})?\s*$"
+    r"^\s*(?P<date>\d{4}-\d{2}-\d{2})(?:[Tt ](?P<minute>\d{2}:\d{2})(?::(?P<second>\d{2}))?"
+    r"(?:[.,](?P<fraction>\d{1,9}))?)?"
+    r"\s?(?P<zone>[Zz]|UTC|GMT|[+-](?:0\d|1[0-8])(?::?[0-5]\d)?)?\s*$"
 )
+# Whole numbers that are dates, from 1900 to 2100: how strptime reads them, the least, the largest.
+_DAYS = (
+    ("%Y%m%d", 19000101, 21001231),
+    ("%Y%m%d%H%M", 190001010000, 210012312359),
+    ("%Y%m%d%H%M%S", 19000101000000, 21001231235959),
+)
+_REVERSED = (("%d%m%Y", 1011900, 31122100), ("%m%d%Y", 1011900, 12312100))  # not in order of time
 # Smallest size (absolute) at which a number of seconds is taken for the finer unit: as seconds,
 # 1e11 would be the year 5138; as milliseconds it is 1973.
 _UNITS = (
@@ -24,6 +45,18 @@ _UNITS = (
     (1e14, 10**6, "microseconds"),
     (1e11, 10**3, "milliseconds"),
 )
+
+
+def kind_of(dtype: pl.DataType) -> Kind:
+    """Return what a column holds."""
+    if isinstance(dtype, pl.List | pl.Array):
+        inner = kind_of(dtype.inner)  # type: ignore[arg-type]
+        return "other" if inner in ("list", "other") else "list"
+    if dtype.is_numeric():
+        return "number"
+    if dtype in (pl.Date, pl.Datetime):
+        return "date"
+    return "text" if dtype == pl.String else "truth" if dtype == pl.Boolean else "other"
 
 
 def ids(table: Table, column: str, like: pl.Series | None = None) -> pl.Series:
@@ -130,6 +163,8 @@ def moments(table: Table) -> tuple[NDArray[np.generic], NDArray[np.int64], str]:
         _refuse_moment(table, found, pl.Series([True]))
     if found.dtype.is_float() and not found.is_finite().all():
         _refuse_moment(table, found, ~found.is_finite())
+    if (days := _days(table, found)) is not None:
+        return _scaled(days.to_numpy(), 10**6, "dates such as 20240131")
     ticks = found.cast(pl.Float64 if found.dtype.is_float() else pl.Int64, strict=False)
     outside = ticks.is_null() | (ticks.cast(pl.Float64).abs() >= 1e20)
     if outside.any():
@@ -156,7 +191,8 @@ def _iso(found: pl.Series) -> pl.Series:
         part("minute").fill_null("00:00"),
         part("second").fill_null("00"),
     )
-    digits = part("zone").str.replace("Z", "+00:00").str.replace(":", "").fill_null("+0000")
+    zone = part("zone").fill_null("Z").str.to_uppercase().str.replace("Z|UTC|GMT", "+00")
+    digits = zone.str.replace(":", "").str.pad_end(5, "0")
     minutes = digits.str.slice(1, 2).cast(pl.Int64) * 60 + digits.str.slice(3, 2).cast(pl.Int64)
     offset = pl.when(digits.str.starts_with("-")).then(-minutes).otherwise(minutes)
     fraction = part("fraction").fill_null("0").str.pad_end(6, "0").str.slice(0, 6).cast(pl.Int64)
@@ -165,12 +201,66 @@ def _iso(found: pl.Series) -> pl.Series:
     return pl.select(parts=found.str.extract_groups(_ISO)).select(ticks).to_series()
 
 
+def _days(table: Table, found: pl.Series) -> pl.Series | None:
+    """Return microseconds since 1970 of numbers that are dates, such as 20240131; None if not.
+
+    Raises
+    ------
+    DataError
+        If most numbers are such dates and one is not, or all are dates the other way around.
+    """
+    for form in _DAYS:
+        ticks = _parsed(found, *form)
+        if ticks.null_count() <= len(ticks) // 2:
+            if ticks.null_count():
+                row = int(ticks.is_null().arg_max() or 0)
+                raise DataError(
+                    f"{table.place(row, 'timestamp')}: found {short(found[row])}, expected a date"
+                    f" such as {short(found[int(ticks.is_not_null().arg_max() or 0)])} in every row"
+                )
+            return ticks
+    for form in _REVERSED:
+        if len(found) > 2 and not _parsed(found, *form).null_count():
+            raise DataError(
+                f"{table.place(0, 'timestamp')}: found {short(found[0])}, which looks like a date"
+                f" ({form[0]}), expected the year first, such as 20240131"
+            )
+    return None
+
+
+def _parsed(found: pl.Series, form: str, least: int, largest: int) -> pl.Series:
+    """Return Int64 microseconds since 1970 of numbers read as dates, null where they are none."""
+    whole = found.cast(pl.Int64, strict=False)
+    fits = (whole == found) & whole.is_between(least, largest)
+    if int(fits.sum() or 0) <= len(found) // 2:  # for speed: not one number has to be written out
+        return pl.repeat(None, len(found), dtype=pl.Int64, eager=True)
+    text = pl.select(pl.when(fits).then(whole)).to_series().cast(pl.String)
+    text = text.str.zfill(len(str(largest)))  # 1022024 is 01022024
+    if "%H" in form:
+        return text.str.to_datetime(form, time_unit="us", strict=False).to_physical()
+    return text.str.to_date(form, strict=False).cast(pl.Datetime("us")).to_physical()
+
+
+def is_iso(found: pl.Series) -> bool:
+    """Whether all texts are ISO dates or moments."""
+    return not _iso(found).null_count()
+
+
+def is_day(found: pl.Series) -> bool:
+    """Whether all values are dates written as whole numbers or their digits, such as 20240131."""
+    numbers = found
+    if found.dtype == pl.String:
+        numbers = found.cast(pl.Int64, strict=False)
+    return any(not _parsed(numbers, *form).null_count() for form in _DAYS)
+
+
 def _refuse_moment(table: Table, found: pl.Series, wrong: pl.Series) -> None:
     row = int(wrong.arg_max() or 0)
     shown = "nothing" if found[row] is None else short(found[row])
     raise DataError(
         f"{table.place(row, 'timestamp')}: found {shown}, expected Unix seconds or milliseconds,"
-        " or an ISO date such as 2024-05-17 or 2024-05-17T18:30:00Z, the same way in every row"
+        " an ISO date such as 2024-05-17, 2024-05-17T18:30:00Z or 2024-05-17 18:30:00+02, or"
+        " 20240517, the same way in every row"
     )
 
 
@@ -187,14 +277,44 @@ def numbers(table: Table, column: str) -> pl.Series:
     cast = (
         found.cast(pl.Float64, strict=False)
         if readable
-        else pl.repeat(None, len(found), eager=True)
+        else pl.repeat(None, len(found), dtype=pl.Float64, eager=True)
     )
-    wrong = cast.is_null() & found.is_not_null()
+    wrong = (cast.is_null() | cast.is_infinite()) & found.is_not_null()
     if wrong.any():
         row = int(wrong.arg_max() or 0)
         place = table.place(row, column)
-        raise DataError(f"{place}: found {short(found[row])}, expected a number")
+        raise DataError(f"{place}: found {short(found[row])}, expected a number below 1e308")
     return cast.cast(pl.Float64).fill_nan(None)
+
+
+def refuse_infinity(table: Table) -> None:
+    """Raise for the first infinite number of a column of floats, such as 1e999 in CSV."""
+    for column, dtype in table.frame.schema.items():
+        values = table.frame[column]
+        inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else dtype
+        if not inner.is_float():
+            continue
+        if inner is dtype:
+            wrong = values.is_infinite()
+        else:
+            lists = values.arr.to_list() if isinstance(dtype, pl.Array) else values
+            wrong = lists.list.eval(pl.element().is_infinite()).list.any()
+        if wrong.any():
+            row = int(wrong.fill_null(False).arg_max() or 0)
+            raise DataError(
+                f"{table.place(row, column)}: found {short(values[row])}, expected finite numbers"
+            )
+
+
+def stray(values: pl.Series) -> int | None:
+    """Return the row of the first text that is no number, where at least half of them are."""
+    if values.dtype != pl.String:
+        return None
+    number = values.str.contains(_NUMBER)
+    strange = ~number & (values.str.strip_chars() != "")
+    if not strange.any() or 2 * int(number.sum() or 0) < values.count():
+        return None
+    return int(strange.fill_null(False).arg_max() or 0)
 
 
 def texts(frame: pl.DataFrame, columns: tuple[str, ...]) -> pl.Series:

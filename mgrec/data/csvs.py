@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Collection, Iterator
 
 import polars as pl
@@ -11,10 +12,14 @@ import polars as pl
 from mgrec.errors import DataError
 
 BOM = b"\xef\xbb\xbf"
+# A field that begins as a padded number does.
+_PADDED = re.compile(rb'(?:^|[,"\n])\s*[+-]?0\d')
 
 
 def read(data: bytes, name: str, ids: Collection[str] = ()) -> pl.DataFrame:
     """Read CSV with a header; columns in ``ids`` stay text, the others get the type they show.
+
+    Whole numbers with leading zeros, such as 007, are text.
 
     Raises
     ------
@@ -27,17 +32,29 @@ def read(data: bytes, name: str, ids: Collection[str] = ()) -> pl.DataFrame:
     for column in header:
         if header.count(column) > 1:
             raise DataError(f"{name}, line 1: column '{column}' stands there twice, expected once")
-    as_text = {column: pl.String() for column in header if column in ids}
+    as_text = {column for column in header if column in ids}
     try:
-        return pl.read_csv(data, infer_schema_length=None, schema_overrides=as_text)
+        return _typed(data, as_text)
     except pl.exceptions.PolarsError:
         # The fast reader does not name the line. The slow one does, or else (an inch sign inside
         # a bare field) sees nothing wrong, and then what it understood is what counts.
         plain = _rewritten(data, name)
     try:
-        return pl.read_csv(plain, infer_schema_length=None, schema_overrides=as_text)
+        return _typed(plain, as_text)
     except pl.exceptions.PolarsError as error:
         raise DataError(f"{name}: not CSV: {str(error).splitlines()[0]}") from None
+
+
+def _typed(data: bytes, as_text: set[str]) -> pl.DataFrame:
+    """Read with the types that columns show, those in `as_text` and padded numbers as text."""
+    texts = dict.fromkeys(as_text, pl.String())
+    frame = pl.read_csv(data, infer_schema_length=None, schema_overrides=texts)
+    numbers = [c for c, dtype in frame.schema.items() if dtype.is_integer()]
+    if not numbers or not _PADDED.search(data):
+        return frame
+    written = pl.read_csv(data, columns=numbers, infer_schema=False)
+    padded = [c for c in numbers if written[c].str.contains(r"^\s*[+-]?0\d").any()]
+    return frame.with_columns(written.select(padded))
 
 
 def _records(data: bytes, name: str) -> Iterator[tuple[int, list[str]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mgrec.configs import Source
 from mgrec.cores import check_process
-from mgrec.data import interactions, reading
+from mgrec.data import interactions, reading, unused
 from mgrec.data import items as catalogue
 from mgrec.data.columns import texts
 from mgrec.data.features import Codes, Embeddings
@@ -57,6 +57,8 @@ class Dataset:
         Ready-made, by modality, row = item index.
     notes : ReadNotes
         What was read, left out and warned of.
+    columns : mapping
+        The items file's column name for each of ours that has another.
     """
 
     items: pl.DataFrame
@@ -68,6 +70,7 @@ class Dataset:
     embeddings: Mapping[str, Embeddings]
     codes: Mapping[str, Codes]
     notes: ReadNotes
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(
@@ -88,8 +91,9 @@ class Dataset:
         ----------
         path : str or Path
         columns : mapping, optional
-            The file's column name for each of ours: ``{"user_id": "uid"}``. Ours are ``item_id,
-            user_id, timestamp, weight, event, text, image``.
+            The files' column name for each of ours: ``{"user_id": "uid"}``. Ours are ``item_id,
+            user_id, timestamp, weight, event, text, image``. ``items.item_id`` and
+            ``interactions.item_id`` name a column of one file.
         text_columns : sequence of str, optional
             Columns that make up an item's text, joined by ". ". By default ``text``; without such
             a column, those of ``title, name, description, brand, categories`` that exist.
@@ -150,7 +154,16 @@ class Dataset:
             read = catalogue.read(found.items, text_columns, root, notes)
         elif text_columns:
             raise DataError(f"text columns {', '.join(text_columns)}: there is no items file")
-        taken = interactions.read(found.log, read[0]["item_id"] if read else None, notes)
+        notes.warn(
+            "unread_files",
+            len(found.unread),
+            f"no items file; not read: {', '.join(found.unread)}: expected items.parquet, .csv or"
+            " .jsonl",
+        )
+        ids = read[0]["item_id"] if read else None
+        unused.check_ids(found.log, found.mapped, found.items, ids, notes)
+        unused.about_moments(found.log, notes)
+        taken = interactions.read(found.log, ids, notes)
         known = taken.catalogue
         items, written = read or (pl.DataFrame({"item_id": known}), ())
         return cls(
@@ -163,6 +176,7 @@ class Dataset:
             {m: reading.ready_embeddings(found, m, known, notes) for m in found.embeddings},
             {m: reading.ready_codes(found, m, known, notes) for m in found.codes},
             notes.close(),
+            {} if found.items is None else found.items.renames,
         )
 
     def __repr__(self) -> str:

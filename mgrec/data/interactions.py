@@ -75,7 +75,44 @@ def read(table: Table, known: pl.Series | None, notes: Notebook) -> Log:
     sequences = Sequences(offsets, index[kept][order].astype(np.int32))
     _about_users(lengths, notes)
     times = None if moments is None else moments[1][kept][order]
+    if moments is None:
+        notes.order = _by_file(table)
+    else:
+        tied = _tied(moments[0][kept][order], row_user[order])
+        early = " before 1990" if (moments[1] < _OLD).all() else ""
+        notes.order = _by_time(table, moments[2] + early, tied, len(order))
     return Log(known, users.alias("user_id"), sequences, times)
+
+
+def _tied(ticks: NDArray[np.generic], users: NDArray[np.int64]) -> int:
+    """Count the interactions that share their moment with another of the same user.
+
+    Parameters
+    ----------
+    ticks, users : [interactions], sorted by user and then by moment
+    """
+    same = (ticks[1:] == ticks[:-1]) & (users[1:] == users[:-1])
+    return int((np.append(same, False) | np.append(False, same)).sum())
+
+
+def _by_time(table: Table, unit: str, tied: int, n: int) -> str:
+    column = table.names.get("timestamp", "timestamp")
+    ties = "no user has two at the same moment"
+    if tied:
+        ties = (
+            f"{tied:,} of {n:,} share their moment with another of the same user and keep the"
+            " file's order"
+        )
+    return f"Interactions are ordered by time (column '{column}', {unit}); {ties}."
+
+
+def _by_file(table: Table) -> str:
+    if table.kind == "sequences":
+        return f"Interactions are ordered as in {table.name}, which has no moments."
+    return (
+        f"Interactions are ordered as the rows of {table.name}, not by time: it has no column"
+        " 'timestamp'."
+    )
 
 
 def _about_moments(table: Table, seconds: NDArray[np.int64], unit: str, notes: Notebook) -> None:

@@ -49,8 +49,12 @@ def read(
     if twice.any():
         row = int(twice.arg_max() or 0)
         first = table.place(int((ids == ids[row]).arg_max() or 0))
-        found = f"found {short(ids[row])} again (first: {first})"
-        raise DataError(f"{table.place(row, 'item_id')}: {found}, expected each item once")
+        raise DataError(
+            f"{table.place(row, 'item_id')}: found {short(ids[row])} again (first: {first}),"
+            f" expected each item once; rows that repeat an item: {int(twice.sum()):,} of"
+            f" {len(ids):,}"
+        )
+    cols.refuse_infinity(table)
     written = _text_columns(table, text_columns)
     image = pictures(table, root)
     items = table.frame.with_columns(item_id=ids)
@@ -66,7 +70,8 @@ def read(
         n = len(items) - int(items["image"].null_count())
         notes.say(f"pictures: column image, {n:,} files")
     if others:
-        notes.say(f"attributes: {', '.join(others)}")
+        kinds = [f"{name} ({_kind(table, name)})" for name in others]
+        notes.say(f"attributes: {', '.join(kinds)}")
     notes.warn(
         "missing_pictures",
         image.absent,
@@ -74,6 +79,16 @@ def read(
         f" (first: {image.first_absent})",
     )
     return items, written
+
+
+def _kind(table: Table, column: str) -> str:
+    """Return what a column holds, and what makes it text where nearly all are numbers."""
+    kind = cols.WORDS[cols.kind_of(table.frame.schema[column])]
+    row = cols.stray(table.frame[column])
+    if row is None:
+        return kind
+    value = short(table.frame[column][row])
+    return f"{kind}, not numbers: {table.place(row)} has {value}"
 
 
 def _text_columns(table: Table, wanted: Sequence[str] | None) -> tuple[str, ...]:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NoReturn
 
+import numpy as np
 import polars as pl
 
+from mgrec.data import literals
 from mgrec.data.csvs import decoded
 from mgrec.errors import DataError
+
+MAX_DEPTH = 64  # of brackets in a line; Polars crashes at about a thousand
+_BLOCK = 16 << 20
 
 
 def read(data: bytes, name: str, ids: Collection[str] = ()) -> pl.DataFrame:
@@ -20,8 +26,10 @@ def read(data: bytes, name: str, ids: Collection[str] = ()) -> pl.DataFrame:
     Raises
     ------
     DataError
-        If a line is no whole JSON object, or a column in ``ids`` mixes numbers and text.
+        If a line is no whole JSON object, is nested more than `MAX_DEPTH` deep, has a number beyond
+        64-bit floats, or a column in ``ids`` mixes numbers and text.
     """
+    _refuse_depth(data, name)
     try:
         frame = pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
     except pl.exceptions.PolarsError:
@@ -32,6 +40,32 @@ def read(data: bytes, name: str, ids: Collection[str] = ()) -> pl.DataFrame:
         if column in frame.columns and frame.schema[column] == pl.String:
             _refuse_mixture(data, name, column)
     return frame
+
+
+def _refuse_depth(data: bytes, name: str) -> None:
+    """Raise for the first line that is nested too deep; only lines of many brackets are parsed."""
+    start, line = 0, 1
+    while start < len(data):
+        end = data.find(b"\n", min(start + _BLOCK, len(data))) + 1 or len(data)
+        block = np.frombuffer(data, np.uint8, end - start, start)
+        breaks = np.flatnonzero(block == ord("\n"))
+        starts = np.concatenate([[0], breaks[breaks < len(block) - 1] + 1])
+        opening = ((block == ord("[")) | (block == ord("{"))).view(np.uint8)
+        many = np.flatnonzero(np.add.reduceat(opening, starts, dtype=np.int64) > MAX_DEPTH)
+        for suspect in many.tolist():
+            first = start + int(starts[suspect])
+            text = data[first:].partition(b"\n")[0].decode(errors="replace")
+            if literals.depth(text) > MAX_DEPTH:
+                raise DataError(
+                    f"{name}, line {line + suspect}: found {excerpt(text)}, nested over {MAX_DEPTH}"
+                    " deep, expected a flat JSON object"
+                )
+        start, line = end, line + len(breaks)
+
+
+def excerpt(line: str) -> str:
+    """Return a line's beginning, quoted."""
+    return repr(line.strip() if len(line) < 60 else f"{line.strip()[:50]}...")
 
 
 def line_of(data: bytes, row: int) -> int:
@@ -58,21 +92,28 @@ def _slowly(data: bytes, name: str) -> pl.DataFrame:
 
 def _object(line: str, number: int, name: str) -> dict[str, Any]:
     """Parse one line."""
-    excerpt = repr(line.strip() if len(line) < 60 else f"{line.strip()[:50]}...")
     try:
-        value = json.loads(line, parse_constant=_no_number)
+        value = json.loads(line, parse_constant=_no_number, parse_float=_finite)
     except ValueError as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         raise DataError(
-            f"{name}, line {number}: found {excerpt} ({reason}), expected one whole JSON object"
+            f"{name}, line {number}: found {excerpt(line)} ({reason}), expected one whole JSON"
+            " object"
         ) from None
     if not isinstance(value, dict):
-        raise DataError(f"{name}, line {number}: found {excerpt}, expected a JSON object")
+        raise DataError(f"{name}, line {number}: found {excerpt(line)}, expected a JSON object")
     return value
 
 
 def _no_number(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON, null is")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text:.40} is too large for a number")
+    return number
 
 
 def series(column: str, values: list[Any]) -> pl.Series:

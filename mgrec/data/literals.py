@@ -68,10 +68,15 @@ def literal(line: str) -> Any:
         raise ValueError(str(error) or "too complex") from None
 
 
+def depth(text: str) -> int:
+    """Return how deep the brackets outside strings are nested at most."""
+    return _depth(_STRING.sub('"', text))
+
+
 def _depth(bare: str) -> int:
     """Return how deep the brackets are nested at most."""
     deepest = depth = 0
-    for mark in re.findall(r"[\]\[{}()]", bare):
-        depth += 1 if mark in "[{(" else -1
+    for mark in re.finditer(r"[\]\[{}()]", bare):
+        depth += 1 if mark[0] in "[{(" else -1
         deepest = max(deepest, depth)
     return deepest

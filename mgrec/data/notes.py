@@ -20,12 +20,15 @@ class ReadNotes:
         The same numbers for machines; a key is there where it is not zero.
     events : mapping
         Kind of event -> kept rows, where the log has a column ``event``.
+    order : str
+        By what a user's interactions are ordered, and so which of them is held out.
     """
 
     read: tuple[str, ...]
     warnings: tuple[str, ...]
     counts: Mapping[str, int]
     events: Mapping[str, int]
+    order: str = ""
 
 
 @dataclass
@@ -36,6 +39,7 @@ class Notebook:
     warnings: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     events: dict[str, int] = field(default_factory=dict)
+    order: str = ""
 
     def say(self, sentence: str) -> None:
         self.read.append(sentence)
@@ -47,4 +51,6 @@ class Notebook:
             self.warnings.append(sentence)
 
     def close(self) -> ReadNotes:
-        return ReadNotes(tuple(self.read), tuple(self.warnings), self.counts, self.events)
+        return ReadNotes(
+            tuple(self.read), tuple(self.warnings), self.counts, self.events, self.order
+        )

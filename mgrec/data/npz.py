@@ -15,7 +15,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mgrec.data import blocks
-from mgrec.data.tables import contents, short
+from mgrec.data.files import amount, contents, limit_of, opened
+from mgrec.data.tables import short
 from mgrec.errors import DataError
 
 # What numpy and zipfile raise for files that are cut short, changed, encrypted or something else.
@@ -34,17 +35,23 @@ _BROKEN = (
 _LOCAL, _LENGTHS = 30, 26
 
 
-def load(path: Path, field: str, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+def load(
+    path: Path, field: str, name: str, limit: int | None = None
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return ``item_id`` and ``field`` of an ``.npz`` file; nothing in it is unpickled.
 
     A field of more than 512 MiB that is not compressed (`numpy.savez`) stays where it is: what
     comes back is a read-only map of the file, which must not change while it is in use. Its
     checksum is verified all the same.
 
+    Parameters
+    ----------
+    limit : most bytes of an array in memory; see `mgrec.data.files.limit_of` for the default
+
     Raises
     ------
     DataError
-        If the file is not whole, lacks one of the two, or holds pickled objects.
+        If the file is not whole, lacks one of the two, holds pickled objects, or is too large.
     """
     with _opened(path, name) as file:
         try:
@@ -52,6 +59,8 @@ def load(path: Path, field: str, name: str) -> tuple[NDArray[Any], NDArray[Any]]
             found = list(getattr(arrays, "files", []))  # a bare .npy has none
             if {"item_id", field} <= set(found):
                 mapped = _mapped(path, file, arrays.zip, f"{field}.npy")
+                in_memory = ["item_id", field] if mapped is None else ["item_id"]
+                _check_sizes(arrays.zip, in_memory, name, limit)
                 return arrays["item_id"], arrays[field] if mapped is None else mapped
         except _BROKEN as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -62,14 +71,46 @@ def load(path: Path, field: str, name: str) -> tuple[NDArray[Any], NDArray[Any]]
     raise DataError(f"{name}: found {there}, expected item_id and {field}")
 
 
+def _check_sizes(archive: zipfile.ZipFile, arrays: list[str], name: str, limit: int | None) -> None:
+    """Refuse an array whose header or size exceeds the memory, or its own bytes, before it is read.
+
+    numpy allocates what the header says, and zip unpacks as many bytes as the archive's list says.
+    """
+    for array in arrays:
+        info = archive.NameToInfo.get(f"{array}.npy")
+        if info is None:
+            continue
+        most = limit_of(None if info.compress_type == zipfile.ZIP_STORED else info.compress_size)
+        most = most if limit is None else limit
+        if info.file_size > most:
+            raise DataError(
+                f"{name}: {array} takes {amount(info.file_size)} in memory and"
+                f" {amount(info.compress_size)} in the file, expected at most {amount(most)}"
+            )
+        with archive.open(info) as content:
+            header = _header(content)
+        if header is not None and math.prod(header[0]) * header[2].itemsize > info.file_size:
+            raise ValueError(f"{array} is shorter than its header says")
+
+
+def _header(content: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]] | None:
+    """Return an array's shape, whether it lies by columns, and its type; None for what is rare.
+
+    Rare are objects, and version 3: field names in Unicode, which no array of numbers has.
+    """
+    version = npy.read_magic(content)
+    if version > (2, 0):
+        return None
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, by_columns, dtype = read(content)
+    return None if dtype.hasobject else (shape, by_columns, dtype)
+
+
 def _opened(path: Path, name: str) -> IO[bytes]:
     """Open a file, or its contents if they have to be unpacked."""
     if path.suffix == ".gz":
         return io.BytesIO(contents(path, name))
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise DataError(f"{name}: cannot be read: {error.strerror}") from None
+    return opened(path, name)
 
 
 def _mapped(
@@ -82,14 +123,13 @@ def _mapped(
     if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:  # bit 0: encrypted
         return None
     with archive.open(info) as content:
-        version = npy.read_magic(content)
-        if version > (2, 0):  # field names in Unicode, which no array of numbers has
+        header = _header(content)
+        if header is None:
             return None
-        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, by_columns, dtype = header(content)
+        shape, by_columns, dtype = header
         start = content.tell()
         size = math.prod(shape) * dtype.itemsize
-        if by_columns or dtype.hasobject or start + size > info.file_size:
+        if by_columns or start + size > info.file_size:
             return None  # for numpy to read, or to refuse
         while content.read(1 << 20):  # at its end, the checksum is compared
             pass

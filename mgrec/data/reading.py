@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,12 @@ from numpy.typing import ArrayLike
 
 from mgrec.data import arrays, npz, tables
 from mgrec.data.features import Codes, Embeddings
+from mgrec.data.mapping import ColumnMap
 from mgrec.data.notes import Notebook
-from mgrec.data.tables import Table, short
-from mgrec.errors import DataError, nearest
+from mgrec.data.tables import Table
+from mgrec.errors import DataError
 
-OURS = ("item_id", "user_id", "timestamp", "weight", "event", "text", "image")
-IDS = ("item_id", "user_id")
+_TABLES = {".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".txt", ".xlsx", ".feather"}
 Pair = tuple[ArrayLike, ArrayLike]  # item ids, and a row of values for each
 
 
@@ -25,11 +26,13 @@ Pair = tuple[ArrayLike, ArrayLike]  # item ids, and a row of values for each
 class Found:
     """What a folder or a caller offers, under our column names and not yet checked."""
 
+    mapped: ColumnMap
     items: Table | None
     log: Table
     embeddings: Mapping[str, Embeddings | Pair]
     codes: Mapping[str, Codes | Pair]
     ending: str = ""  # of the arrays' names in errors: .npz if they are files
+    unread: tuple[str, ...] = ()  # files that may be meant as the items, where there are none
 
 
 def folder(root: Path, columns: Mapping[str, str] | None) -> Found:
@@ -37,16 +40,17 @@ def folder(root: Path, columns: Mapping[str, str] | None) -> Found:
     if not root.is_dir():
         found = "a file" if root.is_file() else "no such folder"
         raise DataError(f"{root}: {found}, expected a folder with interactions in it")
-    chosen = _mapping(columns)
-    ids = _id_columns(chosen)
+    mapped = ColumnMap.of(columns)
     items_file = tables.find(root, "items")
-    items = None if items_file is None else tables.read(items_file, ids)
-    log = tables.read(_log_file(root), ids)
+    items = None if items_file is None else tables.read(items_file, mapped.ids("items"))
+    log = tables.read(_log_file(root), mapped.ids("interactions"))
     return Found(
-        *_renamed(items, log, chosen),
+        mapped,
+        *mapped.renamed(items, log),
         {_modality(f): npz.load(f, "emb", _below(f)) for f in _npz(root / "embeddings")},
         {_modality(f): npz.load(f, "codes", _below(f)) for f in _npz(root / "codes")},
         ".npz",
+        () if items_file is not None else _unread(root),
     )
 
 
@@ -58,11 +62,10 @@ def frames(
     codes: Mapping[str, Codes | Pair],
 ) -> Found:
     """Take Polars or pandas frames; see `Dataset.from_frames`."""
-    chosen = _mapping(columns)
-    ids = _id_columns(chosen)
-    first = None if items is None else tables.of_frame(items, "items", ids)
-    second = tables.of_frame(log, "interactions", ids)
-    return Found(*_renamed(first, second, chosen), embeddings, codes)
+    mapped = ColumnMap.of(columns)
+    first = None if items is None else tables.of_frame(items, "items", mapped.ids("items"))
+    second = tables.of_frame(log, "interactions", mapped.ids("interactions"))
+    return Found(mapped, *mapped.renamed(first, second), embeddings, codes)
 
 
 def ready_embeddings(found: Found, modality: str, known: pl.Series, notes: Notebook) -> Embeddings:
@@ -114,7 +117,17 @@ def _log_file(root: Path) -> Path:
     )
 
 
+def _unread(root: Path) -> tuple[str, ...]:
+    """Return the names of a folder's tables that are not its log, such as items.tsv."""
+    log = _log_file(root).name
+    names = sorted(path.name for path in root.iterdir() if path.name != log)
+    return tuple(name for name in names if _TABLES & set(Path(name.lower()).suffixes))
+
+
 def _npz(folder: Path) -> list[Path]:
+    if os.path.lexists(folder) and not folder.is_dir():
+        found = "a link to nothing" if folder.is_symlink() else "a file"
+        raise DataError(f"{folder}: found {found}, expected a folder of .npz files")
     return sorted([*folder.glob("*.npz"), *folder.glob("*.npz.gz")])
 
 
@@ -124,41 +137,3 @@ def _modality(file: Path) -> str:
 
 def _below(file: Path) -> str:
     return f"{file.parent.name}/{file.name}"
-
-
-def _mapping(columns: Mapping[str, str] | None) -> dict[str, str]:
-    """Check which of our columns are renamed; the file's name by ours.
-
-    Raises
-    ------
-    DataError
-        If we have no such column, or one of the file's is named twice.
-    """
-    chosen = dict(columns or {})
-    for ours, theirs in chosen.items():
-        if ours not in OURS:
-            hint = nearest(ours, list(OURS))
-            raise DataError(f"column '{ours}={theirs}': expected one of {', '.join(OURS)}.{hint}")
-    if len(set(chosen.values())) < len(chosen):
-        raise DataError(f"columns: found one column twice in {chosen}, expected each once")
-    return chosen
-
-
-def _id_columns(chosen: Mapping[str, str]) -> set[str]:
-    """Return the file's names of columns that hold ids."""
-    return {*IDS, *(chosen[name] for name in IDS if name in chosen)}
-
-
-def _renamed(
-    items: Table | None, log: Table, chosen: Mapping[str, str]
-) -> tuple[Table | None, Table]:
-    """Bring tables under our column names, or raise if neither has a column that was named."""
-    both = [table for table in (items, log) if table is not None]
-    known = list(dict.fromkeys(column for table in both for column in table.frame.columns))
-    for ours, theirs in chosen.items():
-        if theirs not in known:
-            raise DataError(
-                f"column '{ours}={theirs}': no '{theirs}' in {' or '.join(t.name for t in both)},"
-                f" found {short(', '.join(known), 200)}.{nearest(theirs, known)}"
-            )
-    return None if items is None else items.renamed(chosen), log.renamed(chosen)

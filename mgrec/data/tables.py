@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
-import io
-import zlib
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +12,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mgrec.data import csvs, jsonl
+from mgrec.data import csvs, jsonl, parquet
+from mgrec.data.files import contents, refuse_packed
 from mgrec.errors import DataError, nearest
 
 KINDS = ("parquet", "csv", "jsonl")
@@ -37,6 +36,8 @@ class Table:
         The file's own number of each row, from 0; None where none was skipped.
     names : mapping
         Our column name -> the file's, where the two differ.
+    parts : tuple of (str, int)
+        Of a folder of part files: the name of each, and the row with which it begins.
     """
 
     frame: pl.DataFrame
@@ -45,9 +46,15 @@ class Table:
     path: Path | None = None
     records: NDArray[np.int64] | None = None
     names: Mapping[str, str] = field(default_factory=dict)
+    parts: parquet.Parts = ()
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    @property
+    def renames(self) -> dict[str, str]:
+        """The file's name of each of our columns that has another."""
+        return {ours: theirs for ours, theirs in self.names.items() if ours != theirs}
 
     @property
     def untyped(self) -> bool:
@@ -56,7 +63,9 @@ class Table:
 
     def place(self, row: int, column: str | None = None) -> str:
         """Say where a row stands, as an editor counts: ``items.csv, line 7, column 'x'``."""
-        record = int(row if self.records is None else self.records[row])
+        record, name = int(row if self.records is None else self.records[row]), self.name
+        if self.parts:
+            name, record = parquet.place(self.parts, record)
         if self.kind == "csv" and self.path is not None:
             where = f"line {csvs.line_of(contents(self.path, self.name), record)}"
         elif self.kind == "jsonl" and self.path is not None:
@@ -64,8 +73,8 @@ class Table:
         else:
             where = f"{'line' if self.kind == 'sequences' else 'row'} {record + 1}"
         if column is None or self.kind == "sequences":
-            return f"{self.name}, {where}"
-        return f"{self.name}, {where}, column '{self.names.get(column, column)}'"
+            return f"{name}, {where}"
+        return f"{name}, {where}, column {quoted(self.names.get(column, column))}"
 
     def renamed(self, columns: Mapping[str, str]) -> Table:
         """Return the table under our column names; ``columns`` maps ours to the file's."""
@@ -87,6 +96,11 @@ class Table:
                 raise DataError(f"{self.name}: no column '{column}', found {found}.{hint}")
 
 
+def quoted(name: str) -> str:
+    """Return a column's name as it may stand in a message: quoted, on one line."""
+    return f"'{name}'" if name.isprintable() else repr(name)
+
+
 def short(value: object, width: int = 40) -> str:
     """Return a value as it may stand in a message: quoted, on one line, not too long."""
     text = repr(value.to_list() if isinstance(value, pl.Series) else value)
@@ -96,50 +110,52 @@ def short(value: object, width: int = 40) -> str:
 def find(folder: Path, stem: str, kinds: Sequence[str] = KINDS) -> Path | None:
     """Return the one file of that name, plain or gzipped, or None where there is none.
 
+    Whatever has such a name counts, so that a link to nothing, a folder or a pipe is refused when
+    it is read and not passed over.
+
     Raises
     ------
     DataError
         If there is more than one, since nothing tells which is meant.
     """
     names = [f"{stem}.{kind}{gz}" for kind in kinds for gz in ("", ".gz")]
-    present = [name for name in names if (folder / name).is_file()]
+    present = [name for name in names if os.path.lexists(folder / name)]
     if len(present) > 1:
         raise DataError(f"{folder}: found {' and '.join(present)}, expected only one of them")
     return folder / present[0] if present else None
 
 
-def contents(path: Path, name: str) -> bytes:
-    """Return a file's bytes, unpacked if its name ends in ``.gz``."""
-    try:
-        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{name}: not a whole gzip file: {error}") from None
-    except OSError as error:
-        raise DataError(f"{name}: cannot be read: {error.strerror}") from None
-
-
-def read(path: Path, ids: Collection[str] = ()) -> Table:
+def read(path: Path, ids: Collection[str] = (), limit: int | None = None) -> Table:
     """Read a ``parquet``, ``csv`` or ``jsonl`` file, or a sequences ``txt``, plain or ``.gz``.
+
+    ``parquet`` may also be a folder of part files.
 
     Parameters
     ----------
     path : Path
     ids : collection of str
         Columns of ids: kept as text in CSV (where ``007`` is not 7), and of one type in JSONL.
+    limit : int, optional
+        Most bytes in memory; see `mgrec.data.files.limit_of` for the default.
 
     Raises
     ------
     DataError
-        If the file is empty or malformed.
+        If the file is empty, malformed, too large or no regular file.
     """
     name = path.name
     kind = Path(name.removesuffix(".gz")).suffix[1:]
-    data = contents(path, name)
+    if path.suffix == ".parquet" and path.is_dir():
+        frame, parts = parquet.folder(path, name, limit)
+        return Table(_spelled(_filled(frame, name)), name, kind, path, parts=parts)
+    data = contents(path, name, limit)
     if data[:4].removeprefix(csvs.BOM) == b"" or data.isspace():
         raise DataError(f"{name}: empty file, expected rows")
     if kind == "txt":
         return _sequences(path, data)
     records = None
+    if kind in {"csv", "jsonl"}:
+        refuse_packed(data, name)
     if kind == "csv":
         frame = csvs.read(data, name, ids)
         blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
@@ -149,13 +165,15 @@ def read(path: Path, ids: Collection[str] = ()) -> Table:
     elif kind == "jsonl":
         frame = jsonl.read(data, name, ids)
     else:
-        try:
-            frame = pl.read_parquet(io.BytesIO(data))
-        except pl.exceptions.PolarsError as error:
-            raise DataError(f"{name}: not a whole Parquet file: {oneline(error)}") from None
+        frame = parquet.unpacked(data, name, limit)
+    return Table(_spelled(_filled(frame, name)), name, kind, path, records)
+
+
+def _filled(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Return a frame that has rows."""
     if frame.is_empty():
         raise DataError(f"{name}: no rows, found only columns {short(', '.join(frame.columns))}")
-    return Table(_spelled(frame), name, kind, path, records)
+    return frame
 
 
 def _spelled(frame: pl.DataFrame) -> pl.DataFrame:
@@ -200,9 +218,7 @@ def of_frame(frame: object, name: str, ids: Collection[str] = ()) -> Table:
     if not isinstance(frame, pl.DataFrame):
         found = type(frame).__name__
         raise DataError(f"{name}: found {found}, expected a Polars or pandas DataFrame")
-    if frame.is_empty():
-        raise DataError(f"{name}: no rows, found only columns {short(', '.join(frame.columns))}")
-    return Table(_spelled(frame), name, "frame")
+    return Table(_spelled(_filled(frame, name)), name, "frame")
 
 
 def _from_pandas(frame: Any, name: str, ids: Collection[str]) -> pl.DataFrame:
@@ -233,8 +249,3 @@ def _column(column: str, values: Any, name: str, ids: Collection[str]) -> pl.Ser
         expected = f"expected {jsonl.type_of(jsonl.first_of(cells))} as above"
         raise DataError(f"{name}, row {row + 1}, column '{column}': {found}, {expected}")
     return jsonl.series(column, cells)
-
-
-def oneline(error: Exception) -> str:
-    """Return the first line of a library's message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

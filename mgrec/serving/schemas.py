@@ -153,7 +153,10 @@ class NewItem(BaseModel):
     # Text columns and attributes: one value each, so that nothing nests.
     __pydantic_extra__: dict[str, StrictStr | StrictInt | bool | float | None]
 
-    item_id: Id
+    item_id: Id | None = Field(
+        None,
+        description="Required, unless the id has the column name that the run was fitted with.",
+    )
     picture: Base64Bytes | None = Field(None, description="A picture file's bytes, in base64.")
 
     @model_validator(mode="after")

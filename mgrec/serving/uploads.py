@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
 from io import BytesIO
@@ -14,6 +15,7 @@ from mgrec.content.pictures import MAX_PIXELS, PictureProblem, read_picture
 from mgrec.data.features import Embeddings
 from mgrec.errors import RequestError, StorageError
 from mgrec.folders import new_file
+from mgrec.serving import limits
 from mgrec.serving.gallery import KINDS, UPLOADS
 from mgrec.serving.live import Change, Live
 from mgrec.serving.schemas import AddRequest, NewItem
@@ -84,7 +86,8 @@ def added(live: Live, asked: AddRequest) -> Change:
     """
     vectors = {name: _vectors(name, data, asked) for name, data in asked.embeddings.items()}
     folder = live.path / UPLOADS
-    rows = [_row(item, place, folder) for place, item in enumerate(asked.items)]
+    names = live.recommender.catalogue.columns
+    rows = [_row(item, place, folder, names) for place, item in enumerate(asked.items)]
     try:
         frame = pl.DataFrame(rows, infer_schema_length=None, strict=True)
     except (pl.exceptions.PolarsError, TypeError) as error:
@@ -92,9 +95,19 @@ def added(live: Live, asked: AddRequest) -> Change:
     return live.add_items(frame, embeddings=vectors or None, folder=folder)
 
 
-def _row(item: NewItem, place: int, folder: Path) -> dict[str, object]:
+def _row(item: NewItem, place: int, folder: Path, names: Mapping[str, str]) -> dict[str, object]:
+    """Return an item's columns under our names; `names` are those that the run was fitted with."""
     where = f"items.{place}"
-    row: dict[str, object] = {"item_id": item.item_id, **(item.model_extra or {})}
+    row: dict[str, object] = dict(item.model_extra or {})
+    if item.item_id is not None:
+        row["item_id"] = item.item_id
+    for ours, theirs in names.items():
+        if theirs not in row:
+            continue
+        if row.setdefault(ours, row[theirs]) != row[theirs]:
+            raise RequestError(f"{where}: found '{ours}' and '{theirs}', expected one of them")
+        del row[theirs]
+    _check_id(row.get("item_id"), f"{where}.item_id")
     if "image" in row:
         raise RequestError(
             f"{where}.image: found a path, expected the picture itself, in 'picture' as base64"
@@ -102,6 +115,17 @@ def _row(item: NewItem, place: int, folder: Path) -> dict[str, object]:
     if item.picture is not None:
         row["image"] = _kept(item.picture, f"{where}.picture", folder)
     return row
+
+
+def _check_id(value: object, where: str) -> None:
+    """Refuse what is no id; one under the name of a fitted column passed no schema."""
+    if value is None:
+        raise RequestError(f"{where}: field required")
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not (whole or (isinstance(value, str) and len(value) <= limits.ID)):
+        raise RequestError(
+            f"{where}: expected a whole number, or text of at most {limits.ID} characters"
+        )
 
 
 def _kept(data: bytes, where: str, folder: Path) -> str:

@@ -68,6 +68,8 @@ class Check:
         Possible leakage and its like; those that do not occur are there with a count of 0.
     forecast : str or None
         Time and memory of a fit, if somebody foretold them.
+    order : str
+        By what a user's interactions are ordered, and so which of them is held out.
     """
 
     understood: tuple[str, ...]
@@ -82,6 +84,7 @@ class Check:
     split: str
     findings: tuple[Finding, ...]
     forecast: str | None = None
+    order: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as JSON knows it."""
@@ -131,6 +134,7 @@ def check(data: Dataset, config: SplitConfig, *, forecast: str | None = None) ->
         split=config.kind,
         findings=_findings(data, parts),
         forecast=forecast,
+        order=data.notes.order,
     )
 
 

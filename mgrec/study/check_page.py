@@ -17,6 +17,7 @@ def text(found: Check) -> str:
     """Return all that was understood of the data, section by section."""
     modalities = [_modality(m, found.counts["items"]) for m in found.modalities]
     sections: dict[str, Sequence[str]] = {
+        "Order, which decides what is held out": [found.order],
         "What was read": found.understood,
         "Left out, or worth a look": found.warnings,
         "Size": _sizes(found),

@@ -276,6 +276,8 @@ class Summary:
         The whole recipe as YAML.
     card : mapping of str to str
         What it takes to do it again: command, seed, fingerprint, versions.
+    order : str
+        By what a user's interactions are ordered, and so which of them is held out.
     """
 
     title: str
@@ -296,6 +298,7 @@ class Summary:
     score: str = "log probability"
     recipe: str = ""
     card: Mapping[str, str] = field(default_factory=dict)
+    order: str = ""
 
     @property
     def tables(self) -> tuple[Results, ...]:

@@ -154,6 +154,7 @@ def summary(
         score="log probability" if made.model.experts is None else "weighted log probabilities",
         recipe=made.recipe.to_yaml(),
         card=_card(made, len(parts.test) > 0),
+        order=made.facts.get("order", ""),
     )
 
 

@@ -93,6 +93,15 @@ def test_a_condition_allows_just_what_it_says(where, expected):
     assert "".join(ITEMS["item_id"].filter(pl.Series(mask(where, ITEMS)))) == expected
 
 
+def test_a_column_that_is_text_by_one_value_is_refused_with_that_value():
+    items = pl.DataFrame({"item_id": [1, 2, 3], "price": ["9.5", "-", "12"]})
+    with pytest.raises(RequestError) as refused:
+        mask("price < 20", items)
+    assert "as column 'price' has: it is text, since row 2 of the items has '-'" in str(
+        refused.value
+    )
+
+
 @pytest.mark.parametrize(
     ("where", "place", "message"),
     [

@@ -523,6 +523,27 @@ def test_files_and_folders_that_do_not_fit(tmp_path):
         convert_amazon(reviews, meta, out)
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"category": ["Beauty"]}, "'category'"),
+        ({"description": ["For dry skin."]}, "'description' as a list"),
+        ({"imageURL": ["http://shop.example/1.jpg"]}, "'imageURL'"),
+        ({"parent_asin": "B0", "images": []}, "'parent_asin', 'images'"),
+    ],
+)
+def test_the_files_of_other_years_are_refused(tmp_path, fields, said):
+    first, last = item("B0"), item("B1", **fields)
+    year = "2023" if "images" in fields else "2018"
+    for rows in ([last], [first, last]):
+        reviews, meta = write(tmp_path, log_of(), rows, strict=True)
+        with pytest.raises(DataError) as error:
+            convert_amazon(reviews, meta, tmp_path / "data", core=3)
+        assert f"line {len(rows)}: found {said}: these look like the files of {year}" in str(
+            error.value
+        )
+
+
 def test_everything_dropped_is_refused(tmp_path):
     files = write(tmp_path, log_of(), [item("B0")])
     with pytest.raises(DataError, match=r"0 pictures.*empty 3-core"):

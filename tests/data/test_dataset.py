@@ -185,6 +185,11 @@ class TestOrder:
             (["2024-01-01", "2023-12-31T23:59:59"], "ISO"),
             (["2024-01-01T01:00:00.5+01:00", "2023-12-31 23:59:59.9Z"], "ISO"),
             (["2023-12-31T19:00-0500", "2023-12-31T18:59:59-05:00"], "ISO"),
+            (["2024-01-01 00:00:00 UTC", "2024-01-01 01:59:59+02"], "ISO"),
+            (["2024-01-01t00:00:00z", "2023-12-31 23:59:59.999999 UTC"], "ISO"),
+            (["2024-01-01 00:00 GMT", "2024-01-01 01:59:59+0200"], "ISO"),
+            ([20240101000000, 20231231235959], "20240131"),
+            (["20240101000000", "20231231235959"], "20240131"),
         ],
     )
     def test_moments_are_unix_seconds_however_written(self, written, unit):
@@ -193,6 +198,14 @@ class TestOrder:
         assert data.times.tolist() == [1704067199, 1704067200]
         assert logged(data) == {1: [6, 5]}
         assert unit in " ".join(data.notes.read)
+
+    @pytest.mark.parametrize("kind", [pl.Int64, pl.Int32, pl.Float64, pl.String])
+    def test_numbers_such_as_20240101_are_days(self, kind):
+        days = pl.Series([20240101, 20231231]).cast(kind)
+        if kind == pl.Float64:
+            assert days[0] == 20240101.0
+        log = pl.DataFrame({"user_id": [1, 1], "item_id": [5, 6], "timestamp": days})
+        assert Dataset.from_frames(None, log).times.tolist() == [1703980800, 1704067200]
 
     def test_dates_and_datetimes(self):
         days = pl.Series(["2024-01-01", "2023-12-31"]).str.to_date()
@@ -220,6 +233,66 @@ class TestOrder:
         for whole in (mixed[:2] * 2, [1, 2, 3]):  # one unit, or only an order
             log = pl.DataFrame({"user_id": [1] * len(whole), "item_id": 5, "timestamp": whole})
             assert "1990" not in "".join(Dataset.from_frames(None, log).notes.warnings)
+
+
+class TestParts:
+    """A folder of part files in place of one Parquet file."""
+
+    def folder(self, root: Path, parts: dict[str, pl.DataFrame], name="interactions") -> Path:
+        for path, frame in parts.items():
+            file = root / f"{name}.parquet" / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            frame.write_parquet(file)
+        return root
+
+    def test_parts_are_one_table_in_the_order_of_their_numbers(self, tmp_path):
+        frame = LOG.drop("timestamp")
+        parts = {f"part.{n}.parquet": frame[n : n + 1] for n in range(len(frame))}
+        parts |= {f"part.{n + 10}.parquet": frame[n : n + 1] for n in range(len(frame))}
+        root = self.folder(tmp_path, parts)
+        self.folder(root, {"a.parquet": ITEMS[:2], "b.parquet": ITEMS[2:]}, "items")
+        (root / "items.parquet" / "_SUCCESS").touch()
+        (root / "items.parquet" / ".a.parquet.crc").touch()
+        one = Dataset.from_frames(ITEMS, pl.concat([frame, frame]))
+        assert Dataset.read(root).fingerprint == one.fingerprint
+
+    def test_folders_of_parts_are_columns(self, tmp_path):
+        parts = {
+            f"timestamp={t}/0.parquet": LOG.filter(timestamp=t).drop("timestamp") for t in TIMES
+        }
+        data = Dataset.read(self.folder(tmp_path, parts))
+        assert logged(data) == EXPECTED
+
+    def test_an_error_names_the_part(self, tmp_path):
+        bad = LOG.with_columns(user_id=pl.Series([1, 2, None, 4, 5, 6, 7]))
+        root = self.folder(tmp_path, {"a.parquet": LOG, "b.parquet": bad})
+        with pytest.raises(DataError, match=r"interactions\.parquet/b\.parquet, row 3, column"):
+            Dataset.read(root)
+
+    def test_parts_that_differ_in_kind_are_refused(self, tmp_path):
+        words = LOG.cast({"item_id": pl.String})
+        root = self.folder(tmp_path, {"a.parquet": LOG, "b.parquet": words})
+        with pytest.raises(DataError, match=r"b\.parquet: column 'item_id' is String, expected"):
+            Dataset.read(root)
+
+    def test_other_files_among_parts_are_refused(self, tmp_path):
+        root = self.folder(tmp_path, {"a.parquet": LOG})
+        (root / "interactions.parquet" / "b.csv").write_text("user_id,item_id\n1,1\n")
+        with pytest.raises(DataError, match=r"b\.csv: expected only part files"):
+            Dataset.read(root)
+
+
+class TestAttributes:
+    def test_their_kinds_and_why_one_is_text_are_noted(self, tmp_path):
+        data = read(
+            tmp_path,
+            items_csv="item_id,price,year,code\n1,9.5,1999,007\n2,-,2001,123\n3,12,,12\n",
+            sequences_txt="u 1 2 3",
+        )
+        notes = " ".join(data.notes.read)
+        assert "price (text, not numbers: items.csv, line 3 has '-')" in notes
+        assert "year (numbers)" in notes
+        assert data.items["code"].to_list() == ["007", "123", "12"]
 
 
 class TestIds:

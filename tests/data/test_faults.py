@@ -112,7 +112,7 @@ FILES: dict[str, tuple[dict[str, str | bytes], list[str]]] = {
     ),
     "duplicate items": (
         {"items.csv": 'item_id,text\n1,"a\nb"\n2,x\n\n1,y\n', "sequences.txt": "u 1"},
-        ["items.csv, line 6, column 'item_id'", "found 1 again", "line 2"],
+        ["items.csv, line 6, column 'item_id'", "found 1 again", "line 2", "item: 1 of 3"],
     ),
     "mixed ids, text first": (
         {"items.jsonl": '{"item_id": "a"}\n{"item_id": 1}', "sequences.txt": "u 1"},
@@ -169,6 +169,18 @@ FILES: dict[str, tuple[dict[str, str | bytes], list[str]]] = {
     "a word for the first moment": (
         {"interactions.csv": "user_id,item_id,timestamp\nu,1,now\nu,2,2024-01-01\n"},
         ["interactions.csv, line 2", "'now'"],
+    ),
+    "no such day as a number": (
+        {"interactions.csv": "user_id,item_id,timestamp\nu,1,20240131\nu,2,20240231\n"},
+        ["interactions.csv, line 3", "found 20240231", "such as 20240131 in every row"],
+    ),
+    "days before years": (
+        {"interactions.csv": "user_id,item_id,timestamp\nu,1,31012024\nu,2,1022024\nu,2,1021999"},
+        ["interactions.csv, line 2", "found 31012024", "expected the year first"],
+    ),
+    "no such zone": (
+        {"interactions.csv": "user_id,item_id,timestamp\nu,1,2024-01-01 10:00:00+25\n"},
+        ["interactions.csv, line 2", "+25"],
     ),
     "no such day": (
         {"interactions.csv": "user_id,item_id,timestamp\nu,1,2024-01-01\nu,2,2023-02-29\n"},

@@ -192,6 +192,26 @@ def test_a_picture_comes_with_its_item_and_is_shown(serving, run, made, shop):
         refusal(client.get("/pictures/i00"), 404)  # nobody named a folder of pictures
 
 
+def test_items_are_added_under_the_column_names_of_the_fit(serving, run, made):
+    named = replace(made, catalogue=replace(made.catalogue, columns={"item_id": "article_id"}))
+    named.save(run)
+    with serving(run) as client:
+        for name in ("article_id", "item_id"):
+            body = newcomers(made, "x")
+            body["items"] = [{name: f"new by {name}", "title": "New"}]
+            assert client.post("/v1/items", json=body).status_code == 200
+        asked = {"history": ["i00"], "only": ["new by article_id", "new by item_id"]}
+        assert len(client.post("/v1/recommend", json=asked).json()["items"]) == 2
+        for item, said in (
+            ({"title": "none"}, "items.0.item_id: field required"),
+            ({"article_id": "a", "item_id": "b"}, "found 'item_id' and 'article_id'"),
+            ({"article_id": True}, "expected a whole number, or text"),
+            ({"article_id": "x" * 9999}, "expected a whole number, or text"),
+        ):
+            body["items"] = [item]
+            assert said in refusal(client.post("/v1/items", json=body), 422)
+
+
 def test_an_id_may_hold_whatever_text_there_is(serving, run, made, shop):
     picture = next((shop / "data" / "images").iterdir()).read_bytes()
     names = [

@@ -129,6 +129,15 @@ class TestNumbers:
         assert "see 2, buy 1" in check_page.text(result)
 
 
+class TestOrder:
+    def test_the_page_begins_with_the_order_and_its_ties(self):
+        lines = check_page.text(check(dataset(ROWS), SplitConfig())).splitlines()
+        assert "ordered by time (column 'timestamp'" in lines[1]
+        assert "2 of 15 share their moment with another of the same user" in lines[1]
+        lines = check_page.text(check(dataset(ROWS, timed=False), SplitConfig())).splitlines()
+        assert "not by time: it has no column 'timestamp'" in lines[1]
+
+
 class TestFace:
     @pytest.mark.parametrize("kind", ["leave_one_out", "global_time", "none"])
     def test_every_split_gives_json_and_a_page(self, kind):

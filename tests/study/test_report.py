@@ -8,6 +8,7 @@ import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -141,6 +142,12 @@ def test_everything_given_is_on_the_page() -> None:
     ]
     assert [words for words in expected if words not in text] == []
     assert all(name in text for name in COLUMNS)
+
+
+def test_the_page_begins_with_the_order_of_the_split() -> None:
+    summary = replace(a_summary(), order="Interactions are ordered by time.")
+    text = Page(render(summary)).text
+    assert text.index(summary.verdict) < text.index(summary.order) < text.index("22,363")
 
 
 def test_the_file_asks_for_nothing_else(tmp_path: Path) -> None:

@@ -1,0 +1,198 @@
+"""Columns of the log that are not used, though they look like its ids or its moments."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import polars as pl
+
+from mgrec.data import columns as cols
+from mgrec.data import names
+from mgrec.data.mapping import FILES, ColumnMap, option
+from mgrec.data.notes import Notebook
+from mgrec.data.tables import Table, quoted, short
+from mgrec.errors import DataError
+
+_FEW = 20  # rows below which it means little that no id occurs twice
+_KNOWN, _UNKNOWN = 0.9, 0.5  # shares of rows with ids of the catalogue: nearly all, too few
+_EPOCH = (631_152_000, 4_102_444_800)  # seconds: 1990 to 2099
+
+
+def check_ids(
+    log: Table, mapped: ColumnMap, items: Table | None, known: pl.Series | None, notes: Notebook
+) -> None:
+    """Look whether a column of ids is another column than it is taken for.
+
+    Parameters
+    ----------
+    log, items : under our names
+    mapped : how the columns were named
+    known : the catalogue's ids
+
+    Raises
+    ------
+    DataError
+        If a name for both files leads to a column of the log that is likely another table's
+        number. Named for the log alone, the same column is only warned of.
+    """
+    if log.kind == "sequences":
+        return
+    _check(log, "item_id", mapped, items, known, notes)
+    _check(log, "user_id", mapped, items, None, notes)
+
+
+def _check(
+    log: Table,
+    ours: Literal["item_id", "user_id"],
+    mapped: ColumnMap,
+    items: Table | None,
+    known: pl.Series | None,
+    notes: Notebook,
+) -> None:
+    chosen = log.frame[ours].drop_nulls()
+    theirs = log.names.get(ours, ours)
+    shared = theirs != ours and ours not in mapped.alone["interactions"]
+    by_name, by_value = _candidates(log, ours, known)
+    others = [*by_value, *(name for name in by_name if name not in by_value)]
+    wanted = "item" if ours == "item_id" else "user"
+    sure = [name for name in others if names.role(name) == wanted or name not in by_name]
+    once = len(chosen) > 2 and chosen.n_unique() == len(chosen)
+    strange = bool(by_value) and known is not None and _share(chosen, known) < _UNKNOWN
+    generic = names.generic(theirs)
+    if shared and ((others and (once or strange)) or (sure and generic)):
+        other = (sure or others)[0]
+        raise DataError(
+            f"{log.name}: column {quoted(theirs)} would be {ours}, but"
+            f" {_why(once, strange, chosen)} and column {quoted(other)}"
+            f" {_looks(other in by_value, ours)}, expected a name for each file: {_flags(items, ours, other)}, or"
+            f" {option(f'interactions.{ours}', theirs)} if that is meant"
+        )
+    if once and len(chosen) >= _FEW:
+        hint = ", so nothing can be learned from it"
+        if others:
+            hint = f": is it column {quoted(others[0])}? {_flags(items, ours, others[0])}"
+        notes.warn(
+            f"unique_{ours}s",
+            len(chosen),
+            f"{log.name}, column {quoted(theirs)}: each of {len(chosen):,} rows has another {ours},"
+            f" as the numbers of rows have{hint}",
+        )
+    elif strange or (shared and (others if generic else sure)):
+        notes.warn(
+            f"passed_over_{ours}s",
+            1,
+            f"{log.name}: column {quoted(theirs)} is {ours}; column {quoted(others[0])}, which is"
+            f" not used, {_looks(others[0] in by_value, ours)}. If it is meant:"
+            f" {_flags(items, ours, others[0])}",
+        )
+
+
+def _candidates(log: Table, ours: str, known: pl.Series | None) -> tuple[list[str], list[str]]:
+    """Return the unused columns that may be the ids, by their names and by their values.
+
+    A column in which nothing occurs twice is none.
+    """
+    wanted: Literal["item", "user"] = "item" if ours == "item_id" else "user"
+    free = [c for c in log.frame.columns if c not in FILES["interactions"]]
+    free = [c for c in free if log.frame[c].dtype.is_integer() or log.frame[c].dtype == pl.String]
+    free = [c for c in free if (v := log.frame[c].drop_nulls()).n_unique() < len(v)]
+    by_value = [] if known is None else [c for c in free if _are(log.frame[c], c, known)]
+    return names.ids_among(free, wanted), by_value
+
+
+def _are(values: pl.Series, name: str, known: pl.Series) -> bool:
+    """Whether a column's values are the catalogue's ids, and not small numbers by chance."""
+    if known.dtype == pl.Int64 and names.role(name) not in {"item", "id"}:
+        return False
+    different = values.drop_nulls().unique()
+    return len(different) > 1 and _share(values.drop_nulls(), known) >= _KNOWN
+
+
+def _share(values: pl.Series, known: pl.Series) -> float:
+    """Return the share of rows whose id the catalogue has."""
+    try:
+        places = cols.positions(cols.retyped(values, known.dtype), known)
+    except pl.exceptions.PolarsError:
+        return 0.0
+    return float((places >= 0).mean()) if len(places) else 0.0
+
+
+def _why(once: bool, strange: bool, chosen: pl.Series) -> str:
+    if once:
+        return f"each of {len(chosen):,} rows has another value, as numbers of rows have,"
+    return "few of its values are items" if strange else "its name may mean any number"
+
+
+def _looks(by_value: bool, ours: str) -> str:
+    if by_value:
+        return "holds ids of the catalogue"
+    return f"is named like {'items' if ours == 'item_id' else 'users'}' ids"
+
+
+def _flags(items: Table | None, ours: str, other: str) -> str:
+    """Return the options that name each file's column for itself."""
+    if items is not None and ours == "item_id" and other in items.frame.columns:
+        return option(ours, other)  # both files have it
+    flags = [option(f"interactions.{ours}", other)]
+    if items is not None and ours == "item_id" and (name := items.names.get(ours, ours)) != ours:
+        flags.insert(0, option(f"items.{ours}", name))
+    return " ".join(flags)
+
+
+def about_moments(log: Table, notes: Notebook) -> None:
+    """Warn of columns that look like moments where none is named ``timestamp``."""
+    if log.kind == "sequences" or "timestamp" in log.frame.columns:
+        return
+    free = [c for c in log.frame.columns if c not in FILES["interactions"]]
+    found = {column: reason for column in free if (reason := _moments(log, column)) is not None}
+    if not found:
+        return
+    column, problem = min(found.items(), key=lambda pair: (pair[1] != "", free.index(pair[0])))
+    example = short(_plain(next(iter(log.frame[column].drop_nulls()))))
+    more = [name for name in found if name != column]
+    also = f" (so do: {', '.join(map(quoted, more))})" if more else ""
+    do = f"if it does, pass {option('timestamp', column)}"
+    if problem:
+        do = f"write ISO dates in every row ({problem}) and pass {option('timestamp', column)}"
+    notes.warn(
+        "unused_moments",
+        len(found),
+        f"{log.name}: no column 'timestamp', so the order of the rows is taken for the order in"
+        f" time; column {quoted(column)}, such as {example}, seems to say when{also}: {do}",
+    )
+
+
+def _moments(log: Table, column: str) -> str | None:
+    """Return None for a column of no moments, and otherwise why it cannot be read, "" if it can."""
+    values = log.frame[column].drop_nulls()
+    named = names.moment(column)
+    if values.dtype.is_nested() or values.dtype == pl.Boolean or values.n_unique() < 2:
+        return None
+    if values.dtype.is_numeric() and values.n_unique() == 2 and len(values) > 2:  # a yes or no
+        return None
+    temporal = isinstance(values.dtype, pl.Date | pl.Datetime)
+    if not named and not temporal and not _dated(values, column):
+        return None
+    frame = log.frame.select(timestamp=column)
+    try:
+        cols.moments(replace(log, frame=frame, names={"timestamp": column}))
+    except DataError as error:
+        return str(error).partition(": ")[2].partition(", expected")[0]
+    return ""
+
+
+def _dated(values: pl.Series, column: str) -> bool:
+    """Whether values are dates by the way they are written, whatever their column's name."""
+    if values.dtype == pl.String:
+        return cols.is_iso(values.head(1000)) or cols.is_day(values)
+    if not values.dtype.is_numeric() or names.role(column) is not None:
+        return False
+    if cols.is_day(values):
+        return True
+    low, high = (float(v) for v in (values.min(), values.max()))  # type: ignore[arg-type]
+    return any(_EPOCH[0] * unit <= low and high <= _EPOCH[1] * unit for unit in (1, 1e3, 1e6, 1e9))
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, int | float | str) else str(value)

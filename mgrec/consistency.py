@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from mgrec.data.features import Embeddings
 from mgrec.errors import ArtifactError
 from mgrec.ids.semantic_ids import SPECIALS, SemanticIds
 from mgrec.ids.trie import Trie
+from mgrec.journal import Step
 from mgrec.manifest import field_of
 
 
@@ -110,6 +111,42 @@ def check_catalogue(catalogue: Catalogue) -> None:
         _expect(sound, f"encoder of '{name}'", encoder, "a name, a revision and a dimension")
 
 
+def check_step(step: Step, catalogue: Catalogue, known: Collection[object]) -> None:
+    """Refuse a change whose parts do not fit each other or the catalogue.
+
+    Parameters
+    ----------
+    known : ids that the catalogue has, after the changes before
+
+    Raises
+    ------
+    ArtifactError
+        Naming the part.
+    """
+    kind = catalogue.items.schema["item_id"]
+    if isinstance(step, pl.Series):
+        _expect(step.dtype == kind, "removed ids", step.dtype, kind)
+        _expect(all(item in known for item in step), "removed ids", "unknown ones", "known ones")
+        return
+    ids = step.items["item_id"]
+    _expect(ids.dtype == kind, "new items, 'item_id'", ids.dtype, kind)
+    _check_names(step.items, "new items", "item_id")
+    n = len(step.items)
+    shown = step.items.schema.get("image", pl.String())
+    _expect(shown in (pl.String, pl.Null), "new items, 'image'", shown, "String")
+    for name, have in catalogue.vectors.items():
+        parts = {"new": vars(step.vectors[name])}
+        found = array(parts, "new", "vectors", np.float32, (n, have.dim))
+        array(parts, "new", "present", np.bool_, (n,))
+        _expect(bool(np.isfinite(found).all()), f"new vectors of '{name}'", "NaN", "numbers")
+    for name, before in catalogue.codes.items():
+        parts = {"new": {"codes": step.codes[name].codes, "present": step.codes[name].present}}
+        codes = array(parts, "new", "codes", np.int32, (n, before.levels))
+        array(parts, "new", "present", np.bool_, (n,))
+        inside = ((codes >= 0) & (codes < np.array(before.sizes))).all()
+        _expect(bool(inside), f"new codes of '{name}'", "a code out of range", before.sizes)
+
+
 def check_trie(trie: Trie, ids: SemanticIds) -> None:
     """Refuse a saved trie that is not of a catalogue's shape, and would be read out of bounds.
 
@@ -154,6 +191,8 @@ def check_weights(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], n
         table = _is_table(name) and not _is_row(name)  # as many rows as it needs
         same = shapes[0] == shapes[1] or (table and len(shapes[0]) == len(shapes[1]))
         _expect(same, f"weights '{name}'", shapes[0], shapes[1])
+        kinds = found[name].dtype, tensor.dtype  # tables are taken as they are, others are cast
+        _expect(kinds[0] == kinds[1] or not _is_table(name), f"weights '{name}'", *kinds)
         if free and found[name].numel():
             end = len(found[name.removesuffix("place") + "item"]) if _is_row(name) else n
             low, high = int(found[name].min()), int(found[name].max())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,13 @@ from torch import Tensor
 from mgrec.artifact import Contents, read
 from mgrec.catalogue import Catalogue
 from mgrec.configs import ModelConfig
-from mgrec.consistency import check_catalogue, check_contents, check_trie, check_weights
+from mgrec.consistency import (
+    check_catalogue,
+    check_contents,
+    check_step,
+    check_trie,
+    check_weights,
+)
 from mgrec.content.contracts import EncoderIdentity
 from mgrec.cores import check_process
 from mgrec.data.features import Codes, Embeddings
@@ -27,7 +33,7 @@ from mgrec.ids.quantiser import quantiser_from_state
 from mgrec.ids.semantic_ids import SemanticIds, Slot
 from mgrec.ids.standardise import Standardiser
 from mgrec.ids.trie import Trie
-from mgrec.journal import Entry, Journal, base_of, read_journal, read_step
+from mgrec.journal import Entry, Journal, Step, base_of, read_journal, read_step
 from mgrec.model.device import own_random_state
 from mgrec.model.generator import Generator
 from mgrec.recommender import Recommender
@@ -135,6 +141,15 @@ def recommender_of(contents: Contents) -> Recommender:
     )
 
 
+def _checked(catalogue: Catalogue, steps: Iterable[Step]) -> Iterator[Step]:
+    """Yield changes, each when those before it fit the catalogue."""
+    known = set(catalogue.items["item_id"])
+    for step in steps:
+        check_step(step, catalogue, known)
+        known |= set(step if isinstance(step, pl.Series) else step.items["item_id"])
+        yield step
+
+
 def _model(
     config: ModelConfig, catalogue: Catalogue, trie: Trie, found: Mapping[str, Tensor]
 ) -> Generator:
@@ -187,7 +202,7 @@ def at_version(path: Path, made: Recommender, entries: Sequence[Entry]) -> Recom
     steps = [read_step(path, entry) for entry in entries]
     try:
         with parsing(path):
-            return made.over(replayed(made.catalogue, steps))
+            return made.over(replayed(made.catalogue, _checked(made.catalogue, steps)))
     except (DataError, RequestError) as error:
         raise ArtifactError(f"{path}: corrupt: its changes do not fit it: {error}") from None
 

@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[1]
 HEAVY = ("sentence_transformers", "transformers", "PIL", "ray", "fastapi", "matplotlib", "jinja2")
 # Each room may import those before it; the files of the package's top level stand where named.
 ORDER = (
-    ("errors", "interrupts", "progress", "folders", "configs", "recipe", "cores", "freed"),
+    ("errors", "interrupts", "progress", "files", "folders", "lock", "manifest"),
+    ("configs", "recipe", "cores", "freed"),
     ("data",),
     ("content", "conditions"),
     ("conversion",),
@@ -23,7 +24,7 @@ ORDER = (
     ("measure",),
     ("model",),
     ("search",),
-    ("artifact", "batches", "answers", "popularity", "requests", "selection", "titles", "variety"),
+    ("batches", "answers", "popularity", "requests", "selection", "titles", "variety"),
     ("catalogue",),
     ("users", "newcomers"),
     ("choice", "growing", "given"),
@@ -31,7 +32,8 @@ ORDER = (
     ("ensemble", "teaching"),
     ("fitting",),
     ("journal",),
-    ("replay",),
+    ("artifact", "replay"),
+    ("consistency",),
     (
         "recommender",
         "storage",

@@ -70,7 +70,7 @@ class Connections:
         self.open.add(new)
 
 
-class BoundedProtocol(H11Protocol):  # type: ignore[misc]
+class BoundedProtocol(H11Protocol):
     """uvicorn's HTTP/1.1 over h11 with a limit to every wait for a client.
 
     uvicorn limits idle connections only until their next byte. Here the head of a request, its

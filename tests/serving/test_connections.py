@@ -30,7 +30,7 @@ async def app(scope, receive, send):
     if scope["path"] == "/read":
         while (message := await receive()).get("more_body"):
             pass
-        if message["type"] == "http.disconnect":
+        if message["type"] == "http.disconnect" and not scope["query_string"]:
             return
     if scope["path"] == "/slow":
         await asyncio.sleep(1)
@@ -138,6 +138,17 @@ def test_a_body_that_does_not_end_is_closed_in_time(start):
     with listening() as connect:
         assert drip(connect(start), b"1") < 2.5
         assert received(connect(GET)).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("path", [b"/read", b"/read?answer"])
+def test_a_body_that_is_no_http_gets_one_400_and_no_fault(path, caplog):
+    start = b"POST %s HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n" % path
+    with listening() as connect:
+        for end in (b"zz\r\n", b"1\r\nx\r\nzz\r\n", b"-1\r\n", b"1\r\nxx\r\n"):
+            found = received(connect(start + end))
+            assert found.startswith(b"HTTP/1.1 400")
+            assert found.count(b"HTTP/1.1") == 1
+    assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
 
 
 def test_an_answer_that_is_not_read_is_dropped_in_time():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import typer
 
@@ -22,6 +23,7 @@ COMMANDS = (
     *(add_items, remove_items, rollback, serve),
 )
 
+UsageError: Any = typer.BadParameter.__base__  # of click, which newer versions of typer contain
 HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -48,14 +50,25 @@ def main() -> None:
     """Run the command line; whatever mgrec refuses is one line and exit status 2."""
     keep_interrupts()
     try:
-        application()()
+        status = application()(prog_name="mgrec", standalone_mode=False)
+    except UsageError as error:
+        if type(error).__name__ != "NoArgsIsHelpError":  # after which the help was printed
+            say(f"error: {_usage(error)}")
+        sys.exit(2)
     except MgrecError as error:
         say(f"error: {error}")
         sys.exit(2)
     except OSError as error:
         say(f"error: {error.filename or 'file'}: {error.strerror or error}")
         sys.exit(2)
-    except SystemExit as stop:
-        if stop.code == 130:  # typer's word for Ctrl-C
-            say("interrupted; fit, compare, cold and convert go on when they are called again")
-        raise
+    if status == 130:  # typer's word for Ctrl-C
+        say("interrupted; fit, compare, cold and convert go on when they are called again")
+    sys.exit(status)
+
+
+def _usage(error: Any) -> str:
+    """Return what is wrong with the arguments, and where to read what is right, in one line."""
+    command = error.ctx.command_path if error.ctx else "mgrec"
+    message = " ".join(error.format_message().split())
+    stop = "" if message.endswith((".", "?")) else "."
+    return f"{message}{stop} Run '{command} --help'"

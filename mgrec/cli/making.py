@@ -44,6 +44,7 @@ def check(
     setting: Setting = [],  # noqa: B006
     column: Column = [],  # noqa: B006
     text_column: TextColumn = [],  # noqa: B006
+    threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
     """Say what was understood of your data, and what a fit would take, before any training."""
@@ -52,6 +53,7 @@ def check(
     from mgrec.study.check_page import text
     from mgrec.study.forecast import forecast
 
+    set_threads(threads)
     chosen = Recipe.named(recipe).override(setting)
     dataset = read(data, column, text_column)
     found = look(dataset, chosen.split, forecast=forecast(dataset, chosen))

@@ -14,6 +14,7 @@ from mgrec.configs import SplitConfig
 from mgrec.data.blocks import blocks
 from mgrec.data.dataset import Dataset
 from mgrec.data.splits import Cases, Split, split
+from mgrec.study.forecast import Forecast
 
 _QUANTILES = {"shortest": 0, "10%": 0.1, "25%": 0.25, "median": 0.5, "75%": 0.75, "90%": 0.9}
 _QUANTILES |= {"99%": 0.99, "longest": 1}
@@ -66,8 +67,8 @@ class Check:
         The kind of split that the cases and findings are of.
     findings : tuple of Finding
         Possible leakage and its like; those that do not occur are there with a count of 0.
-    forecast : str or None
-        Time and memory of a fit, if somebody foretold them.
+    forecast : Forecast or None
+        Time and memory of a fit, where they were asked for.
     """
 
     understood: tuple[str, ...]
@@ -81,14 +82,14 @@ class Check:
     popularity: Mapping[str, float]
     split: str
     findings: tuple[Finding, ...]
-    forecast: str | None = None
+    forecast: Forecast | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as JSON knows it."""
         return {key: _plain(value) for key, value in asdict(self).items()}
 
 
-def check(data: Dataset, config: SplitConfig, *, forecast: str | None = None) -> Check:
+def check(data: Dataset, config: SplitConfig, *, forecast: Forecast | None = None) -> Check:
     """Look a dataset over before training.
 
     Parameters
@@ -96,8 +97,8 @@ def check(data: Dataset, config: SplitConfig, *, forecast: str | None = None) ->
     data : Dataset
     config : SplitConfig
         The split whose cases are looked at.
-    forecast : str, optional
-        What a fit will take, in words; printed as it is.
+    forecast : Forecast, optional
+        What a fit will take.
 
     Raises
     ------

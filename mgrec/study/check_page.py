@@ -27,7 +27,7 @@ def text(found: Check) -> str:
         "Possible leakage and its like": _findings(found.findings),
     }
     if found.forecast is not None:
-        sections["Forecast of a fit"] = found.forecast.splitlines()
+        sections["Forecast of a fit"] = found.forecast.lines()
     return "\n\n".join(_section(title, lines) for title, lines in sections.items())
 
 

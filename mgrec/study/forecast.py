@@ -49,6 +49,7 @@ PLACES = 512  # of the log that teachers list, to time it
 FIXED = 4.0  # seconds to start, to write the artifact and the page
 MATRICES = 4  # that solving the linear model holds at once
 TABLED = 1024  # items of a timed table
+SCATTERED = 3  # times a step's memory that a long training holds in fragments
 SLICED = 6  # slices of the test cases, about
 
 
@@ -195,17 +196,23 @@ class _Fit:
         catalogue = probe.sketch(self.data, self.recipe, self.widths)
         model = fresh(catalogue, self.recipe).to(device_of(self.recipe.training.device))
         stages += self._quantising(catalogue)
+        held = probe.peak_bytes()
         stages += self._training(model, catalogue)
+        trained = probe.peak_bytes() - held
         model.cpu().eval()
         stages += self._measuring(model, catalogue)
         stages.append(Stage("start, saving and page", "", 1, 1, FIXED))
         parameters = sum(p.numel() for p in model.parameters())
         vectors = sum(found.vectors.nbytes for found in catalogue.vectors.values())
+        # Batches differ in size, so that blocks that they free fit others badly.
+        steps = sum(stage.count for stage in stages if stage.unit == "steps")
+        scattered = trained * min(SCATTERED, steps / 50)
+        memory = probe.peak_bytes() + int(scattered) + 20 * parameters + 2 * vectors
         return Forecast(
             tuple(stage for stage in stages if stage.most),
             self.epochs,
             self.recipe.training.threads or torch.get_num_threads(),
-            probe.peak_bytes() + 20 * parameters + 2 * vectors + self.extra,
+            memory + self.extra,
         )
 
     def _content(self, made: dict[str, str]) -> Iterator[Stage]:

@@ -30,14 +30,16 @@ HELP = {"help_option_names": ["-h", "--help"]}
 def application() -> typer.Typer:
     """Return the commands as one application."""
     app = typer.Typer(
-        help="Multimodal generative recommendation: from items, pictures and clicks to answers.",
+        help="Multimodal generative recommendation: train, evaluate and serve a recommender.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         context_settings=HELP,
     )
     convert = typer.Typer(
-        help="Turn published files into a data folder.", no_args_is_help=True, context_settings=HELP
+        help="Convert published data sets to a data folder.",
+        no_args_is_help=True,
+        context_settings=HELP,
     )
     convert.command()(amazon2014)
     for command in COMMANDS:
@@ -62,7 +64,7 @@ def main() -> None:
         say(f"error: {error.filename or 'file'}: {error.strerror or error}")
         sys.exit(2)
     if status == 130:  # typer's word for Ctrl-C
-        say("interrupted; fit, compare, cold and convert go on when they are called again")
+        say("interrupted; run the same command again to resume (fit, compare, cold, convert)")
     sys.exit(status)
 
 

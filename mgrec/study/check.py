@@ -66,7 +66,7 @@ class Check:
     split : str
         The kind of split that the cases and findings are of.
     findings : tuple of Finding
-        Possible leakage and its like; those that do not occur are there with a count of 0.
+        Possible leakage; those that do not occur are there with a count of 0.
     forecast : Forecast or None
         Time and memory of a fit, where they were asked for.
     """
@@ -221,14 +221,14 @@ def _findings(data: Dataset, parts: Split) -> tuple[Finding, ...]:
             int((in_train[test.targets] == 0).sum()),
             len(test),
             "test targets that are never in train",
-            "only what an item looks and reads like can find them",
+            "only their content can lead to them",
         ),
         Finding(
             "tied_last_two",
             tied,
             0 if data.times is None else len(tested),
             "users whose last two items have the same moment",
-            "only the file's order says which came last, and so which is the test",
+            "the order of the file decides which one is the test",
         ),
         Finding(
             "same_sequences",
@@ -242,7 +242,7 @@ def _findings(data: Dataset, parts: Split) -> tuple[Finding, ...]:
             0 if described is None else _doubles(described),
             0 if described is None else described.count(),
             "items with a text that another item has too",
-            "to a text model they are one item",
+            "a text model cannot tell them apart",
         ),
     )
 

@@ -121,12 +121,16 @@ def test_fit_trains_saves_measures_and_reports(run, shop, tmp_path):
 
 
 def test_check_says_what_was_understood_and_what_a_fit_takes(run, shop):
-    code, text, _ = run("check", shop)
+    code, text, err = run("check", shop, *settings("training.epochs=60"))
     assert code == 0
     assert "90 items" in text
-    assert "epochs" in text
-    code, text, _ = run("check", shop, "--json")
-    assert json.loads(text)["forecast"]
+    assert "at most" in text
+    assert "for all 60" in text
+    assert "measuring" in err
+    code, text, _ = run("check", shop, *settings("training.epochs=3"), "--threads", "1", "--json")
+    forecast = json.loads(text)["forecast"]
+    assert forecast["epochs"] == [3, 3]
+    assert forecast["threads"] == 1
 
 
 def test_recommend_for_a_user_a_history_and_everybody(run, artifact, trained, data, tmp_path):
@@ -314,12 +318,47 @@ def test_help_is_there_for_every_verb(run):
         (["recommend", "RUN", "--all-users", "--out", "TMP/a", "--only", "x"], "--only"),
         (["recommend", "RUN", "--all-users", "--out", "TMP"], "error: "),
         (["inspect", "RUN", "--prefix", "9" * 30], "expected at most"),
+        (["nope"], "No such command 'nope'. Run 'mgrec --help'"),
+        (["convert", "amazon2015"], "No such command 'amazon2015'"),
+        (["convert", "amazon2014", "--reviews", "TMP/x"], "Missing option"),
+        (["recommend", "RUN", "--usre", "x"], "Run 'mgrec recommend --help'"),
+        (["recommend", "RUN", "-k", "many"], "Invalid value for '-k'"),
+        (["recommend", "RUN", "one", "two"], "unexpected extra argument"),
+        (["fit", "SHOP"], "Missing option '--out'"),
+        (["fit", "SHOP", "--out"], "requires an argument"),
+        (["evaluate", "RUN", "--threads", "-1"], "Invalid value for '--threads'"),
+        (["check", "TMP/something.txt"], "expected a folder"),
+        (["check", "TMP"], "expected interactions.parquet"),
+        (["check", "SHOP", "-s", "model.dim"], "expected key=value"),
+        (["check", "SHOP", "-s", "model.dim=[1]"], "valid integer"),
+        (["check", "SHOP", "-s", "model=3"], "unknown field"),
+        (["check", "SHOP", "-s", ""], "expected key=value"),
+        (["check", "SHOP", "--recipe", "TMP/none.yaml"], "unknown"),
+        (["check", "SHOP", "--recipe", "TMP/bad.yaml"], "not YAML"),
+        (["check", "SHOP", "--text-column", "zzz"], "no column 'zzz'"),
+        (["compare", "SHOP", "--out", "TMP/something.txt"], "found a file"),
+        (["compare", "SHOP", "--out", "TMP/x", "--recipes", ","], "found no recipe"),
+        (["compare", "SHOP", "--out", "TMP/x", "--recipes", "text*0"], "number of seeds"),
+        (["compare", "SHOP", "--out", "TMP/x", "--recipes", "text*99999999"], "1 to 1,000"),
+        (["compare", "SHOP", "--out", "TMP/x", "--seeds", "0"], "'--seeds'"),
+        (["compare", "SHOP", "--out", "TMP/x", "--study", "all"], "expected one of claims"),
+        (["compare", "SHOP", "--out", "TMP/x", "--sweep", "model.dim"], "key=value,value"),
+        (["compare", "SHOP", "--out", "TMP/x", "--baselines", "none"], "expected one of"),
+        (["compare", "SHOP", "--out", "TMP/x", "--minutes", "nan"], "training.minutes"),
+        (["study", "TMP/nothing"], "mgrec compare"),
+        (["study", "TMP/something.txt"], "mgrec compare"),
+        (["study", "RUN", "--users", "0"], "'--users'"),
+        (["cold", "SHOP", "--out", "TMP/x", "--share", "2"], "share of 2"),
+        (["cold", "SHOP", "--out", "TMP/x", "--share", "some"], "'--share'"),
+        (["cold", "SHOP", "--out", "TMP/something.txt"], "found a file"),
+        (["cold", "TMP/nothing", "--out", "TMP/x"], "no such folder"),
     ],
 )
 def test_what_is_refused_is_one_line_and_a_status(
     run, shop, artifact, tmp_path, arguments, message
 ):
     (tmp_path / "something.txt").write_text("else")
+    (tmp_path / "bad.yaml").write_text("a: [1")
     places = {"SHOP": str(shop), "RUN": str(artifact)}
     words = [places.get(word, word.replace("TMP", str(tmp_path))) for word in arguments]
     code, out, err = run(*words)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
-INTERRUPTED = "interrupted; fit, compare, cold and convert go on when they are called again"
+INTERRUPTED = "interrupted; run the same command again to resume (fit, compare, cold, convert)"
 
 # Before torch is imported: its waiting threads otherwise spin, on a busy machine at half the speed.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -34,20 +35,23 @@ COMMANDS = (
     *(add_items, remove_items, rollback, serve),
 )
 
+UsageError: Any = typer.BadParameter.__base__  # of click, which newer versions of typer contain
 HELP = {"help_option_names": ["-h", "--help"]}
 
 
 def application() -> typer.Typer:
     """Return the commands as one application."""
     app = typer.Typer(
-        help="Multimodal generative recommendation: from items, pictures and clicks to answers.",
+        help="Multimodal generative recommendation: train, evaluate and serve a recommender.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         context_settings=HELP,
     )
     convert = typer.Typer(
-        help="Turn published files into a data folder.", no_args_is_help=True, context_settings=HELP
+        help="Convert published data sets to a data folder.",
+        no_args_is_help=True,
+        context_settings=HELP,
     )
     convert.command()(amazon2014)
     for command in COMMANDS:
@@ -68,20 +72,31 @@ def main() -> None:
 
 def _run() -> None:
     try:
-        application()()
+        status = application()(prog_name="mgrec", standalone_mode=False)
+    except UsageError as error:
+        if type(error).__name__ != "NoArgsIsHelpError":  # after which the help was printed
+            say(f"error: {_usage(error)}")
+        sys.exit(2)
     except MgrecError as error:
         say(f"error: {error}")
         sys.exit(2)
     except OSError as error:
         say(f"error: {error.filename or 'file'}: {error.strerror or error}")
         sys.exit(2)
-    except SystemExit as stop:
-        if stop.code == 130:  # typer's word for Ctrl-C
-            say(INTERRUPTED)
-        raise
     except BaseException:
         if not interrupted():
             raise
         # A library that was being imported may turn Ctrl-C into an error of its own.
         say(INTERRUPTED)
         sys.exit(130)
+    if status == 130:  # typer's word for Ctrl-C
+        say(INTERRUPTED)
+    sys.exit(status)
+
+
+def _usage(error: Any) -> str:
+    """Return what is wrong with the arguments, and where to read what is right, in one line."""
+    command = error.ctx.command_path if error.ctx else "mgrec"
+    message = " ".join(error.format_message().split())
+    stop = "" if message.endswith((".", "?")) else "."
+    return f"{message}{stop} Run '{command} --help'"

@@ -27,21 +27,22 @@ def recommend(
     history: History = None,
     user: User = None,
     all_users: Annotated[
-        bool, typer.Option("--all-users", help="Everybody, to the Parquet file --out.")
+        bool,
+        typer.Option("--all-users", help="Rank for all users and write the Parquet file --out."),
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Parquet file for --all-users.")] = None,
-    k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
-    only: Annotated[str | None, typer.Option(help="Only these item ids are allowed.")] = None,
-    exclude: Annotated[str, typer.Option(help="These item ids are not allowed.")] = "",
+    k: Annotated[int, typer.Option("-k", help="Number of items.")] = 10,
+    only: Annotated[str | None, typer.Option(help="Item ids to choose from.")] = None,
+    exclude: Annotated[str, typer.Option(help="Item ids to leave out.")] = "",
     exclude_seen: Seen = False,
     where: Where = None,
     max_per: Annotated[
         list[str],
-        typer.Option(help="At most so many of one value: category=2. Repeatable."),
+        typer.Option(help="Maximum items per value of an attribute: category=2. Repeatable."),
     ] = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """Recommend items for a history, a user, or everybody."""
+    """Recommend items for a history, for a user, or for all users."""
     from mgrec.recommender import Recommender
     from mgrec.study.listing import listing
 
@@ -76,13 +77,15 @@ def recommend(
 
 def explain(
     run: Run,
-    item: Annotated[str, typer.Argument(help="The item whose score is explained.")],
+    item: Annotated[str, typer.Argument(help="Id of the item whose score is explained.")],
     history: History = None,
     user: User = None,
-    picture: Annotated[Path | None, typer.Option(help="Also draw it into this SVG file.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Also write a chart to this SVG file.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what moved an item's score: past items, their modalities, its codes, experts."""
+    """Explain an item's score by past items, their modalities, its codes and experts."""
     from mgrec.files import check_file
     from mgrec.folders import new_file
     from mgrec.recommender import Recommender
@@ -100,15 +103,15 @@ def explain(
 
 def similar(
     run: Run,
-    item: Annotated[str, typer.Argument(help="The item that others are compared with.")],
+    item: Annotated[str, typer.Argument(help="Id of the item to compare with.")],
     by: Annotated[
-        str | None, typer.Option(help="text or image; all that the item has if not named.")
+        str | None, typer.Option(help="Modality: text or image. Default: all that the item has.")
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
+    k: Annotated[int, typer.Option("-k", help="Number of items.")] = 10,
     where: Where = None,
     as_json: Json = False,
 ) -> None:
-    """Show the items that are most like one."""
+    """List the items most similar to an item."""
     from mgrec.recommender import Recommender
     from mgrec.study.listing import listing
 
@@ -120,15 +123,16 @@ def similar(
 def inspect(
     run: Run,
     prefix: Annotated[
-        str | None, typer.Option(help='Codes from the first slot on, such as "12 7".')
+        str | None,
+        typer.Option(help='First codes of an ID, such as "12 7": list the items below it.'),
     ] = None,
-    item: Annotated[str | None, typer.Option(help="Show one item's semantic ID.")] = None,
+    item: Annotated[str | None, typer.Option(help="Id of an item: show its semantic ID.")] = None,
     export: Annotated[
         Path | None, typer.Option(help="Write all semantic IDs to this Parquet file.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show the codebooks: usage, perplexity, collisions, and the items under a prefix."""
+    """Show the codebooks: usage, perplexity, collisions, and the items below a prefix."""
     from mgrec.recommender import Recommender
     from mgrec.study.inspection import inspection
 

@@ -13,17 +13,22 @@ from mgrec.errors import MissingExtra, RequestError
 
 def add_items(
     run: Run,
-    items: Annotated[Path, typer.Argument(help="Items as in a data folder: jsonl, csv, parquet.")],
+    items: Annotated[
+        Path, typer.Argument(help="File of items as in a data folder: jsonl, csv or parquet.")
+    ],
     embeddings: Annotated[
-        Path | None, typer.Option(help="Folder of ready-made text.npz, image.npz and so on.")
+        Path | None, typer.Option(help="Folder with ready-made embeddings: text.npz, image.npz.")
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option(help="Where picture paths begin; the items' own folder.")
+        Path | None,
+        typer.Option(
+            help="Folder that image paths are relative to. Default: the folder of the items."
+        ),
     ] = None,
     encoder: Encoders = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """Add items to a saved recommender, at once and without training."""
+    """Add items to a saved recommender, without training."""
     from mgrec.newcomers import ready_in
     from mgrec.serving.live import Live
 
@@ -35,10 +40,10 @@ def add_items(
 def remove_items(
     run: Run,
     ids: Annotated[list[str] | None, typer.Argument(help="Item ids.")] = None,
-    file: Annotated[Path | None, typer.Option(help="File of item ids, one a line.")] = None,
+    file: Annotated[Path | None, typer.Option(help="File of item ids, one per line.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Take items off: they are not recommended any more, and histories may still hold them."""
+    """Stop recommending items. Histories may still contain them."""
     from mgrec.data.files import contents
     from mgrec.serving.live import Live
 
@@ -57,7 +62,7 @@ def remove_items(
 
 
 def rollback(run: Run, as_json: Json = False) -> None:
-    """Return to the catalogue before the last change; without changes, to the artifact before."""
+    """Undo the last change of the catalogue; without changes, restore the previous artifact."""
     from mgrec import artifact
     from mgrec.journal import read_journal
     from mgrec.serving.live import Live

@@ -24,14 +24,16 @@ from mgrec.progress import say
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for data, artifact and page.")] = Path("demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Another seed is another world.")] = 0,
+    out: Annotated[Path, typer.Option(help="Output folder for data, artifact and report.")] = Path(
+        "demo"
+    ),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the generated data.")] = 0,
     repurchase: Annotated[
-        float, typer.Option(help="How often users take again what they already have.")
+        float, typer.Option(help="Probability that a user takes an item again, 0 to 1.")
     ] = 0.0,
     as_json: Json = False,
 ) -> None:
-    """Make a small world with known rules, learn it from pixels and words, write a page."""
+    """Generate a small data set, train a recommender on its texts and images, write a report."""
     from mgrec.study.demo import run_demo
 
     table = run_demo(out, seed=seed, repurchase=repurchase)
@@ -40,18 +42,25 @@ def demo(
 
 def check(
     data: Data,
-    recipe: Annotated[str, typer.Option(help="Recipe to predict time and memory for.")] = "late++",
+    recipe: Annotated[
+        str, typer.Option(help="Recipe whose time and memory are predicted.")
+    ] = "late++",
     setting: Setting = [],  # noqa: B006
     column: Column = [],  # noqa: B006
     text_column: TextColumn = [],  # noqa: B006
+    threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
-    """Say what was understood of your data, and what a fit would take, before any training."""
+    """Check a data folder: what was read, possible problems, time and memory of a fit.
+
+    It measures a few training steps, which takes some seconds.
+    """
     from mgrec.recipe import Recipe
     from mgrec.study.check import check as look
     from mgrec.study.check_page import text
     from mgrec.study.forecast import forecast
 
+    set_threads(threads)
     chosen = Recipe.named(recipe).override(setting)
     dataset = read(data, column, text_column)
     found = look(dataset, chosen.split, forecast=forecast(dataset, chosen))
@@ -59,26 +68,32 @@ def check(
 
 
 def amazon2014(
-    reviews: Annotated[Path, typer.Option(help="Reviews of one category, such as X.json.gz.")],
-    meta: Annotated[Path, typer.Option(help="Its metadata, such as meta_X.json.gz.")],
-    out: Annotated[Path, typer.Option(help="Folder for the data. Run again to resume.")],
+    reviews: Annotated[
+        Path, typer.Option(help="File of reviews of one category, such as X.json.gz.")
+    ],
+    meta: Annotated[Path, typer.Option(help="File of its metadata, such as meta_X.json.gz.")],
+    out: Annotated[Path, typer.Option(help="Output folder. Run the same command again to resume.")],
     images: Annotated[
-        Path | None, typer.Option(help="Where pictures lie or are to go; OUT/images if not named.")
+        Path | None, typer.Option(help="Folder of the images. Default: OUT/images.")
     ] = None,
-    core: Annotated[int, typer.Option(help="Fewest reviews of a user and of an item.")] = 5,
+    core: Annotated[int, typer.Option(help="Minimum reviews per user and per item.")] = 5,
     no_download: Annotated[
-        bool, typer.Option("--no-download", help="Take only the pictures that are there.")
+        bool, typer.Option("--no-download", help="Use only the images that exist locally.")
     ] = False,
     drop_without_picture: Annotated[
-        bool, typer.Option("--drop-without-picture", help="As the paper; the core is taken again.")
+        bool,
+        typer.Option(
+            "--drop-without-picture",
+            help="Leave out items without an image, as the paper does, then apply --core again.",
+        ),
     ] = False,
-    workers: Annotated[int, typer.Option(help="Downloads at the same time.")] = 8,
-    rate: Annotated[float, typer.Option(help="Requests a second, all together.")] = 20.0,
-    attempts: Annotated[int, typer.Option(help="How often a link is tried.")] = 4,
-    megabytes: Annotated[float, typer.Option(help="Largest picture.")] = 10.0,
+    workers: Annotated[int, typer.Option(help="Number of parallel downloads.")] = 8,
+    rate: Annotated[float, typer.Option(help="Maximum requests per second.")] = 20.0,
+    attempts: Annotated[int, typer.Option(help="Maximum attempts per link.")] = 4,
+    megabytes: Annotated[float, typer.Option(help="Maximum size of an image in MB.")] = 10.0,
     as_json: Json = False,
 ) -> None:
-    """Convert the original files of Amazon Reviews 2014, pictures downloaded by their links."""
+    """Convert the original files of Amazon Reviews 2014 and download their images."""
     from mgrec.content.fetching import Limits
     from mgrec.conversion import convert_amazon
 
@@ -99,16 +114,20 @@ def amazon2014(
 
 def fit(
     data: Data,
-    out: Annotated[Path, typer.Option(help="Folder for the artifact. Run again to resume.")],
+    out: Annotated[
+        Path,
+        typer.Option(help="Output folder for the artifact. Run the same command again to resume."),
+    ],
     recipe: Annotated[
-        str | None, typer.Option(help="A recipe's name, or a YAML file; late++ if none is named.")
+        str | None, typer.Option(help="Name of a recipe, or a YAML file. Default: late++.")
     ] = None,
     setting: Setting = [],  # noqa: B006
     final: Annotated[
-        bool, typer.Option("--final", help="Afterwards train on everything, for serving.")
+        bool, typer.Option("--final", help="Then retrain on all data, for serving.")
     ] = False,
     start: Annotated[
-        Path | None, typer.Option("--from", help="Continue from this artifact on new logs.")
+        Path | None,
+        typer.Option("--from", help="Continue training this artifact on new interactions."),
     ] = None,
     replace: Annotated[
         bool,
@@ -120,7 +139,7 @@ def fit(
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
-    """Train a recommender, measure it, save it, and write its report page."""
+    """Train a recommender, evaluate it, save it, and write a report."""
     from mgrec.recipe import Recipe
     from mgrec.recommender import Recommender
     from mgrec.study.published import check_dataset

@@ -27,25 +27,31 @@ from mgrec.cli.options import (
 def evaluate(
     run: Run,
     against: Annotated[
-        Path | None, typer.Option(help="Another artifact, for a paired test on the same users.")
+        Path | None,
+        typer.Option(help="Another artifact to compare with, by a paired test on the same users."),
     ] = None,
     baselines: Annotated[
         bool,
-        typer.Option("--baselines", help="Also popularity, kNN, a linear model and SASRec."),
+        typer.Option(
+            "--baselines", help="Also evaluate popularity, item-kNN, a linear model and SASRec."
+        ),
     ] = False,
     contributions: Annotated[
         bool,
-        typer.Option("--contributions", help="Also without each part of a score, and alone."),
+        typer.Option(
+            "--contributions",
+            help="Also evaluate the model without each part of its score, and each part alone.",
+        ),
     ] = False,
     exclude_seen: Seen = False,
     both_ways: Annotated[
         bool,
-        typer.Option("--both-ways", help="Nothing filtered, and seen items out beside it."),
+        typer.Option("--both-ways", help="Evaluate with and without seen items, side by side."),
     ] = False,
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
-    """Measure a saved recommender on its test cases, with 95% intervals over users."""
+    """Evaluate a saved recommender on its test cases, with 95% intervals over users."""
     from mgrec.errors import RequestError
     from mgrec.recommender import Recommender
     from mgrec.study.results import evaluation_table
@@ -66,41 +72,47 @@ def evaluate(
 
 def compare(
     data: Data,
-    out: Annotated[Path, typer.Option(help="Folder for runs and report. Run again to resume.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Output folder for runs and report. Run the same command again to resume."
+        ),
+    ],
     recipes: Annotated[
         str | None,
         typer.Option(
-            help="Names or YAML files, by commas; late*1 has one seed. Without a study:"
-            " text,image,early,late,late++."
+            help="Recipes or YAML files, separated by commas; late*1 trains one seed. Default"
+            " without --study: text,image,early,late,late++."
         ),
     ] = None,
     study: Annotated[
         list[str],
         typer.Option(
-            help="Rows of the paper's tables: claims (that is strategies, ablation, target,"
-            ' control), sensitivity, extensions; of another recipe: "late++: claims". Repeatable.'
+            help="Add the rows of one of the paper's tables: claims (strategies, ablation, target"
+            ' and control), sensitivity, extensions. Of another recipe: "late: claims". Repeatable.'
         ),
     ] = [],  # noqa: B006
-    seeds: Annotated[int, typer.Option(min=1, help="Of every recipe without a star.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds per recipe, unless *N is given.")] = 3,
     sweep: Annotated[
         list[str],
         typer.Option(
-            help="A row a value, one seed each: quantiser.levels=2,3,4, or after a recipe:"
+            help="Add one row per value, with one seed: quantiser.levels=2,3,4. For another recipe:"
             ' "late: model.dim=64,128". Repeatable.'
         ),
     ] = [],  # noqa: B006
     baselines: Annotated[
-        str, typer.Option(help="Out of popularity, item-knn, linear, sasrec; empty for none.")
+        str, typer.Option(help="Any of popularity, item-knn, linear, sasrec; empty for none.")
     ] = "popularity,item-knn,linear,sasrec",
     against: Annotated[
-        str | None, typer.Option(help="The row that all others are tested against: late++.")
+        str | None, typer.Option(help="Row that all others are tested against. Default: late++.")
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Of training for every run: -s training.minutes=..")
+        float | None,
+        typer.Option(help="Maximum minutes of training per run; same as -s training.minutes=N."),
     ] = None,
     setting: Setting = [],  # noqa: B006
     exclude_seen: Annotated[
-        bool, typer.Option("--exclude-seen", help="A second table with seen items left out.")
+        bool, typer.Option("--exclude-seen", help="Add a second table that leaves out seen items.")
     ] = False,
     published: Published = None,
     column: Column = [],  # noqa: B006
@@ -108,7 +120,7 @@ def compare(
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
-    """Put strategies and baselines side by side, on one split and budget, with tests."""
+    """Train recipes and baselines on one split and budget, and compare them with tests."""
     from mgrec.study.compare import STRATEGIES
     from mgrec.study.compare import compare as put
     from mgrec.study.publishing import document, table
@@ -132,17 +144,24 @@ def compare(
 
 def cold(
     data: Data,
-    out: Annotated[Path, typer.Option(help="Folder for artifact and report. Run again to resume.")],
-    recipe: Annotated[str, typer.Option(help="A recipe's name, or a YAML file.")] = "late++",
-    share: Annotated[float, typer.Option(help="Part of the items that come later.")] = 0.05,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other items.")] = 0,
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Output folder for artifact and report. Run the same command again to resume."
+        ),
+    ],
+    recipe: Annotated[str, typer.Option(help="Name of a recipe, or a YAML file.")] = "late++",
+    share: Annotated[
+        float, typer.Option(help="Share of the items that are held out, up to 0.5.")
+    ] = 0.05,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw of held-out items.")] = 0,
     setting: Setting = [],  # noqa: B006
     column: Column = [],  # noqa: B006
     text_column: TextColumn = [],  # noqa: B006
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
-    """Train without some items, add them, and measure: who finds them, and what others lose."""
+    """Train without some items, add them afterwards, and evaluate cold and warm items."""
     from mgrec.recipe import Recipe
     from mgrec.study.cold import cold_start
     from mgrec.study.cold_page import document, publish, table
@@ -155,22 +174,27 @@ def cold(
 
 
 def study(
-    folder: Annotated[Path, typer.Argument(help="Folder that 'mgrec compare' wrote.")],
+    folder: Annotated[Path, typer.Argument(help="Output folder of 'mgrec compare'.")],
     users: Annotated[
-        int, typer.Option(min=1, help="Test cases that are searched without the catalogue.")
+        int, typer.Option(min=1, help="Test cases to search without the catalogue constraint.")
     ] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draw of users and items.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw of users and items.")] = 0,
     item: Annotated[
-        str | None, typer.Option(help="Item whose company is shown; the most taken one else.")
+        str | None,
+        typer.Option(
+            help="Item whose neighbours by code are shown. Default: the most popular one."
+        ),
     ] = None,
     attribute: Annotated[
         str | None,
-        typer.Option(help="Column that maps are coloured by; the most telling one else."),
+        typer.Option(
+            help="Column that colours the code maps. Default: the one that codes agree with most."
+        ),
     ] = None,
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
-    """Ask the paper's questions of compared models: what codes follow, whether blocks fit."""
+    """Analyse the models of a comparison: codes, overlap of predictions, alignment."""
     from mgrec.study.diagnosis_page import page
     from mgrec.study.diagnostics import diagnose
     from mgrec.study.markdown import markdown

@@ -18,12 +18,14 @@ from mgrec.progress import say
 Data = Annotated[
     Path, typer.Argument(help="Folder with interactions.{parquet,csv,jsonl} or sequences.txt.")
 ]
-Run = Annotated[Path, typer.Argument(help="Folder that 'mgrec fit' saved.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all.")]
+Run = Annotated[Path, typer.Argument(help="Artifact: the output folder of 'mgrec fit'.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Threads = Annotated[int, typer.Option(min=0, help="Number of CPU threads; 0: all.")]
 Setting = Annotated[
     list[str],
-    typer.Option("-s", "--set", help="Override a recipe field: -s model.dim=64. Repeatable."),
+    typer.Option(
+        "-s", "--set", help="Override a field of the recipe: -s model.dim=64. Repeatable."
+    ),
 ]
 Column = Annotated[
     list[str],
@@ -35,27 +37,27 @@ Column = Annotated[
 ]
 TextColumn = Annotated[
     list[str],
-    typer.Option("--text-column", help="A column that makes up an item's text. Repeatable."),
+    typer.Option("--text-column", help="Column that is part of an item's text. Repeatable."),
 ]
 Published = Annotated[
-    str | None, typer.Option(help="Show published figures beside: beauty or toys.")
+    str | None, typer.Option(help="Show published results beside yours: beauty or toys.")
 ]
-Seen = Annotated[
-    bool, typer.Option("--exclude-seen", help="Leave out items that the history already has.")
-]
+Seen = Annotated[bool, typer.Option("--exclude-seen", help="Leave out items of the history.")]
 Encoders = Annotated[
     list[str],
-    typer.Option("--encoder", help="An encoder of the artifact that you trust. Repeatable."),
+    typer.Option("--encoder", help="Encoder of the artifact that you trust. Repeatable."),
 ]
 Where = Annotated[
     str | None,
-    typer.Option(help="Only items whose attributes hold: 'price < 20 and \"toys\" in category'."),
+    typer.Option(help="Condition on attributes: 'price < 20 and \"toys\" in category'."),
 ]
 History = Annotated[
     str | None,
-    typer.Option(help='Item ids, oldest first, by blanks or commas; or "in, quotes".'),
+    typer.Option(
+        help='Item ids, oldest first, separated by spaces or commas; "in, quotes" if needed.'
+    ),
 ]
-User = Annotated[str | None, typer.Option(help="A user of the log.")]
+User = Annotated[str | None, typer.Option(help="Id of a user in the interactions.")]
 
 
 def read(path: Path, columns: list[str], text_columns: list[str]) -> Any:

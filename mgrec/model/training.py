@@ -19,6 +19,7 @@ from mgrec.progress import Bar, bar, say
 
 Evaluate = Callable[[], Mapping[str, float]]
 SELECT = "NDCG@10"
+TIMED_STEPS = 4  # of `time_steps`
 
 
 class Task(Protocol):
@@ -120,6 +121,26 @@ def train(
             shown.advance()
     loop.finish()
     return loop.at
+
+
+def time_steps(task: Task, config: TrainingConfig) -> tuple[int, float]:
+    """Return the steps of an epoch and the seconds of one, measured on a few batches.
+
+    The batches are spread over all sizes. The task's module is trained by these steps.
+    """
+    batches = sorted(task.batches(0), key=lambda batch: batch.numel())
+    if not batches:
+        return 0, 0.0
+    loop = _Loop(task, config, 1, 1, 0, None, None)
+    task.module.train()
+    groups = min(TIMED_STEPS, len(batches))
+    middles = [int((group + 0.5) * len(batches) / groups) for group in range(groups)]
+    with _threads(config.threads):
+        loop.step(batches[-1], 0.0)  # the first step allocates memory
+        begun = time.monotonic()
+        for place in middles:
+            loop.step(batches[place], 0.0)
+        return len(batches), (time.monotonic() - begun) / groups
 
 
 @contextmanager

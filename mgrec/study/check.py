@@ -14,6 +14,7 @@ from mgrec.configs import SplitConfig
 from mgrec.data.blocks import blocks
 from mgrec.data.dataset import Dataset
 from mgrec.data.splits import Cases, Split, split
+from mgrec.study.forecast import Forecast
 
 _QUANTILES = {"shortest": 0, "10%": 0.1, "25%": 0.25, "median": 0.5, "75%": 0.75, "90%": 0.9}
 _QUANTILES |= {"99%": 0.99, "longest": 1}
@@ -65,11 +66,11 @@ class Check:
     split : str
         The kind of split that the cases and findings are of.
     findings : tuple of Finding
-        Possible leakage and its like; those that do not occur are there with a count of 0.
-    forecast : str or None
-        Time and memory of a fit, if somebody foretold them.
+        Possible leakage; those that do not occur are there with a count of 0.
+    forecast : Forecast or None
+        Time and memory of a fit, where they were asked for.
     order : str
-        By what a user's interactions are ordered, and so which of them is held out.
+        What a user's interactions are ordered by, and so which of them is held out.
     """
 
     understood: tuple[str, ...]
@@ -83,7 +84,7 @@ class Check:
     popularity: Mapping[str, float]
     split: str
     findings: tuple[Finding, ...]
-    forecast: str | None = None
+    forecast: Forecast | None = None
     order: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,7 +92,7 @@ class Check:
         return {key: _plain(value) for key, value in asdict(self).items()}
 
 
-def check(data: Dataset, config: SplitConfig, *, forecast: str | None = None) -> Check:
+def check(data: Dataset, config: SplitConfig, *, forecast: Forecast | None = None) -> Check:
     """Look a dataset over before training.
 
     Parameters
@@ -99,8 +100,8 @@ def check(data: Dataset, config: SplitConfig, *, forecast: str | None = None) ->
     data : Dataset
     config : SplitConfig
         The split whose cases are looked at.
-    forecast : str, optional
-        What a fit will take, in words; printed as it is.
+    forecast : Forecast, optional
+        What a fit will take.
 
     Raises
     ------
@@ -224,14 +225,14 @@ def _findings(data: Dataset, parts: Split) -> tuple[Finding, ...]:
             int((in_train[test.targets] == 0).sum()),
             len(test),
             "test targets that are never in train",
-            "only what an item looks and reads like can find them",
+            "only their content can lead to them",
         ),
         Finding(
             "tied_last_two",
             tied,
             0 if data.times is None else len(tested),
             "users whose last two items have the same moment",
-            "only the file's order says which came last, and so which is the test",
+            "the order of the file decides which one is the test",
         ),
         Finding(
             "same_sequences",
@@ -245,7 +246,7 @@ def _findings(data: Dataset, parts: Split) -> tuple[Finding, ...]:
             0 if described is None else _doubles(described),
             0 if described is None else described.count(),
             "items with a text that another item has too",
-            "to a text model they are one item",
+            "a text model cannot tell them apart",
         ),
     )
 

@@ -25,10 +25,10 @@ def text(found: Check) -> str:
         "Histories": _histories(found),
         "Popularity": _popularity(found),
         f"Held out ({found.split}: {_HELD_OUT[found.split]})": _held_out(found),
-        "Possible leakage and its like": _findings(found.findings),
+        "Possible leakage": _findings(found.findings),
     }
     if found.forecast is not None:
-        sections["Forecast of a fit"] = found.forecast.splitlines()
+        sections["Forecast of a fit"] = found.forecast.lines()
     return "\n\n".join(_section(title, lines) for title, lines in sections.items())
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from mgrec.measure.intervals import Interval
 from mgrec.study.claims import PROMISED, Gain, Judged, Verdict
 from mgrec.study.members import HEADLINE
-from mgrec.study.parts import Section, Sheet
+from mgrec.study.parts import Section, Sheet, filled
 from mgrec.study.wording import probability, signed, tested_over
 
 _HEAD = ("", "verdict", "difference", "95% interval", "p, corrected", "with each seed", "of what")
@@ -30,14 +30,17 @@ def judged(found: Sequence[Judged]) -> Iterator[Section]:
             "What the paper (arXiv 2503.23333) says of its strategies, asked of this data, with"
             " this budget. Undecided is an answer too: these runs do not tell."
         )
-        about = _METHOD.format(over=tested_over(one.noise))
-        sheets = [Sheet("", _HEAD, tuple(map(_row, one.verdicts)), about)]
+        tested = any(verdict.difference is not None for verdict in one.verdicts)
+        about = _METHOD.format(over=tested_over(one.noise)) if tested else ""
+        table = filled(_HEAD, map(_row, one.verdicts))
+        sheets = [] if table is None else [Sheet("", *table, about)]
         if one.gain is not None:
             sheets.append(_gain(one.gain))
         if one.control:
-            rows = tuple(map(_row, one.control))
+            table = filled(_HEAD, map(_row, one.control))
             about = "If shuffled images cost nothing, what they show is not used."
-            sheets.append(Sheet("Control: images shuffled between items", _HEAD, rows, about))
+            if table is not None:
+                sheets.append(Sheet("Control: images shuffled between items", *table, about))
         yield Section(title, lead, sheets=tuple(sheets))
 
 

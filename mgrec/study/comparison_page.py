@@ -21,6 +21,7 @@ from mgrec.study.parts import (
     SliceRow,
     Slices,
     Summary,
+    filled,
 )
 from mgrec.study.published import published
 from mgrec.study.wording import (
@@ -34,6 +35,7 @@ from mgrec.study.wording import (
     verdict,
 )
 
+SPREAD = f"spread of {HEADLINE}"
 _TITLES = {False: "Results", True: "Results, seen items left out"}
 _LEADS = {
     False: LEAD,
@@ -92,7 +94,11 @@ def rows_of(standing: Standing) -> tuple[Row, ...]:
             line.name,
             line.kind,
             line.metrics,
-            beside={"seeds": seeds(line), "p, corrected": _corrected(line)},
+            beside={
+                name: value
+                for name, value in {"seeds": seeds(line), "p, corrected": _corrected(line)}.items()
+                if value
+            },
         )
         for line in standing.lines
     )
@@ -133,9 +139,9 @@ def _tests(comparison: Comparison) -> Section | None:
     return Section(f"Tests against {comparison.reference}", lead, sheets=tuple(sheets))
 
 
-def _costs(comparison: Comparison) -> Section:
+def _costs(comparison: Comparison) -> Section | None:
     lines = comparison.standings[0].lines
-    rows = tuple(
+    rows = [
         (
             line.name,
             seeds(line),
@@ -145,16 +151,19 @@ def _costs(comparison: Comparison) -> Section:
             "" if line.cost.users_per_second is None else f"{line.cost.users_per_second:,.0f}",
         )
         for line in lines
-    )
-    head = ("", "seeds", f"spread of {HEADLINE}", "parameters", "training", "users a second")
-    about = (
-        "Spread: standard deviation between seeds, and each seed's value. Training and users a"
-        " second (ranking 20 items of the whole catalogue) are means over seeds on the machine of"
-        " the card, with whatever else it did at the time."
-    )
-    about = " ".join([about, *(f"{line.name}: {line.notes}." for line in lines if line.notes)])
+    ]
+    table = filled(("", "seeds", SPREAD, "parameters", "training", "users a second"), rows)
+    if table is None:
+        return None
+    about = [
+        "Training and users a second (ranking 20 items of the whole catalogue) are means over seeds"
+        " on the machine of the card, with whatever else it did at the time."
+    ]
+    if SPREAD in table[0]:
+        about.insert(0, "Spread: standard deviation between seeds, and each seed's value.")
+    about += [f"{line.name}: {line.notes}." for line in lines if line.notes]
     lead = "How much a row's figure depends on chance, and what it takes."
-    return Section("Seeds and cost", lead, sheets=(Sheet("", head, rows, about),))
+    return Section("Seeds and cost", lead, sheets=(Sheet("", *table, " ".join(about)),))
 
 
 def _sweeps(comparison: Comparison) -> Section | None:

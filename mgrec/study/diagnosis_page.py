@@ -19,7 +19,9 @@ def page(found: Diagnosis) -> Summary:
     told = [section.seen for section in (dominance(found), alignment(found)) if section is not None]
     return Summary(
         title="What the codes hold, and what the models do with them",
-        verdict=" ".join(told) or "What could be studied here is below, and why other things not.",
+        verdict=" ".join(told)
+        or "Fused codes and alignment could not be studied on these models; the last section says"
+        " why.",
         facts=found.facts,
         results=(),
         columns=(),
@@ -40,6 +42,9 @@ def _absent(found: Diagnosis) -> Section | None:
         if analysis in names
         for row, why in reasons.items()
     ]
+    if not found.overlaps:
+        why = "no second seed, and no other model of one modality in the same family"
+        rows.append(("whose predictions models repeat", "", why))
     if found.company is None:
         rows.append(("what each modality's codes hold", "", "no item has every modality"))
     if not rows:

@@ -11,12 +11,13 @@ from mgrec.study import correspondence as kinds
 from mgrec.study.diagnostics import Diagnosis
 from mgrec.study.dominance import Dominance
 from mgrec.study.members import LEVEL
-from mgrec.study.parts import Section, Sheet
+from mgrec.study.parts import Section, Sheet, filled
 from mgrec.study.retrieval import Retrieval
 from mgrec.study.wording import agreement, percent, probability, share
 
 _TO = "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}"  # a line may break before brackets, not within
 INTERVALS = "In brackets: 95% intervals over users."
+ITSELF = "itself, another seed"
 
 
 def dominance(found: Diagnosis) -> Section | None:
@@ -79,60 +80,65 @@ def _leads(row: str, several: tuple[Dominance, ...]) -> str:
 
 
 def overlaps(found: Diagnosis) -> Section | None:
-    if not found.overlaps:
-        return None
-    rows = list(dict.fromkeys(one.row for one in found.overlaps))
-    compared = {one.other for one in found.overlaps if one.other != one.row}
-    others = [row for row in rows if row in compared]
-    pairs = {(one.row, one.other): one for one in found.overlaps}
-    head = ("", *others, "itself, another seed")
-
-    def lines(figure: str) -> tuple[tuple[str, ...], ...]:
-        cells = []
-        for row in rows:
-            shown = [pairs.get((row, other)) if other != row else None for other in others]
-            shown.append(pairs.get((row, row)))
-            values = [None if pair is None else getattr(pair, figure) for pair in shown]
-            cells.append((row, *("" if v is None else percent(v) for v in values)))
-        return tuple(cells)
-
+    """Whose hits and lists each row repeats; None where no pair of rows has a figure."""
+    hits = _shared(found, "hits")
+    lists = _shared(found, "lists")
     base = {one.other: one.base for one in found.overlaps if one.other != one.row}
-    chance = ", ".join(f"{other} {base[other]:.1%}" for other in others) or "nothing to compare"
-    sheets: tuple[Sheet, ...] = (
-        Sheet(
-            "Of the row's hits, those that the column hits too",
-            head,
-            lines("hits"),
-            "All test cases, seed beside seed. If hits had nothing to do with each other, the"
-            f" figures would be how often the column hits at all: {chance}. {INTERVALS}",
-        ),
-    )
-    if any(one.lists is not None for one in found.overlaps):
-        alike = Sheet(
-            "Of the row's ten items, those that the column recommends too",
-            head,
-            lines("lists"),
-            "All test cases, seed beside seed. Two trainings of one model that differ by chance"
-            f" alone show how much could be the same. {INTERVALS}",
-        )
-        sheets = (*sheets, alike)
+    sheets = []
+    if hits is not None:
+        chance = ", ".join(f"{other} {share:.1%}" for other, share in base.items())
+        about = "All test cases, seed beside seed."
+        if chance:
+            about += (
+                " If hits had nothing to do with each other, the figures would be how often the"
+                f" column hits at all: {chance}."
+            )
+        title = "Of the row's hits, those that the column hits too"
+        sheets.append(Sheet(title, *hits, f"{about} {INTERVALS}"))
+    if lists is not None:
+        about = "All test cases, seed beside seed."
+        if ITSELF in lists[0]:
+            about += (
+                " Two trainings of one model that differ by chance alone show how much could be"
+                " the same."
+            )
+        title = "Of the row's ten items, those that the column recommends too"
+        sheets.append(Sheet(title, *lists, f"{about} {INTERVALS}"))
+    if not sheets:
+        return None
     return Section(
         "Whose predictions they repeat",
         "When a model gets the next item right among its ten, do the models of one modality alone"
         " get it right too? And do they recommend the same items?",
-        sheets=sheets,
+        sheets=tuple(sheets),
         seen=_nearest(found),
     )
+
+
+def _shared(
+    found: Diagnosis, figure: str
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]] | None:
+    """Return head and rows of a table of overlaps; None without any figure."""
+    cells = {}
+    for one in found.overlaps:
+        value = getattr(one, figure)
+        column = ITSELF if one.row == one.other else one.other
+        cells[one.row, column] = "" if value is None else percent(value)
+    rows = list(dict.fromkeys(one.row for one in found.overlaps))
+    columns = [*dict.fromkeys(one.other for one in found.overlaps if one.other != one.row), ITSELF]
+    lines = [(row, *(cells.get((row, column), "") for column in columns)) for row in rows]
+    return filled(("", *columns), lines)
 
 
 def _nearest(found: Diagnosis) -> str:
     """Say whose lists each fusion's are closer to; p is corrected for being several."""
     if not found.closer:
-        one = max(found.overlaps, key=lambda pair: np.nan_to_num(pair.hits.value))
+        known = [pair for pair in found.overlaps if np.isfinite(pair.hits.value)]
+        if not known:
+            return "No row has a hit among its ten, so there is none to share."
+        one = max(known, key=lambda pair: pair.hits.value)
         other = "itself under another seed" if one.other == one.row else one.other
-        return (
-            f"The most of a row's hits are shared by {one.row} with {other}: {percent(one.hits)}."
-        )
+        return f"{one.row} shares the most of its hits, with {other}: {percent(one.hits)}."
     corrected = holm([test.p for _, _, test in found.closer.values()])
     return " ".join(
         _repeats(row, one, other, test, p)
@@ -158,8 +164,8 @@ def correspondence(found: Diagnosis) -> Section | None:
         return None
     sheets = [_generated(found), _right(found), _repaired(found)] if found.correspondences else []
     if absent:
-        rows = tuple((row, f"not applicable: {why}") for row, why in absent.items())
-        sheets.append(Sheet("Models without this question", ("", "why"), rows))
+        rows = tuple(absent.items())
+        sheets.append(Sheet("Models that this does not apply to", ("", "why"), rows))
     return Section(
         "Whether text and picture belong together",
         "A model writes an ID code by code. If nothing kept it to the IDs of real items, would the"
@@ -169,20 +175,22 @@ def correspondence(found: Diagnosis) -> Section | None:
     )
 
 
-def _generated(found: Diagnosis) -> Sheet:
+def _generated(found: Diagnosis) -> Sheet | None:
     columns = (kinds.LEGAL, kinds.DIGITS, kinds.MISMATCHED, kinds.UNKNOWN)
-    rows = tuple(
+    rows = [
         (
             row,
             *(percent(one.generated[kind]) if kind in one.generated else "" for kind in columns),
             percent(one.first[kinds.LEGAL]),
         )
         for row, one in found.correspondences.items()
-    )
+    ]
+    table = filled(("", *columns, "likeliest one is an item's"), rows)
+    if table is None:
+        return None
     return Sheet(
         "What the ten likeliest IDs are, with the catalogue constraint off",
-        ("", *columns, "likeliest one is an item's"),
-        rows,
+        *table,
         f"{found.users:,} test cases, first seeds, as many beams as in recommending. The last code"
         f" tells items with the same codes apart. {INTERVALS}",
     )
@@ -190,17 +198,17 @@ def _generated(found: Diagnosis) -> Sheet:
 
 def _right(found: Diagnosis) -> Sheet | None:
     blocks = {row: one for row, one in found.correspondences.items() if one.right}
-    if not blocks:
-        return None
     columns = list(dict.fromkeys(name for one in blocks.values() for name in one.right))
-    rows = tuple(
+    rows = [
         (row, *(percent(one.right[c]) if c in one.right else "" for c in columns))
         for row, one in blocks.items()
-    )
+    ]
+    table = filled(("", *columns), rows)
+    if table is None:
+        return None
     return Sheet(
         "Which blocks of the next item are among those ten",
-        ("", *columns),
-        rows,
+        *table,
         'Test cases whose next item has every modality; a row adds up to 100%. "Only text": the'
         " text's codes are right in one of the ten, the picture's in none.",
     )

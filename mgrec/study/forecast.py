@@ -1,97 +1,394 @@
-"""A prediction of what a fit takes: time and memory, from sizes and this machine's speed."""
+"""A prediction of the time and memory of a fit: counts of its work, times measured seconds."""
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
+import numpy as np
 import torch
 
-from mgrec.catalogue import sources
-from mgrec.configs import is_table
+from mgrec.catalogue import FUSED, Catalogue, sources
+from mgrec.choice import sampled, untimed
+from mgrec.configs import ModelConfig, TrainingConfig, shown_in
 from mgrec.data.dataset import Dataset
-from mgrec.errors import DataError, RecipeError
-from mgrec.ids.semantic_ids import BASE
-from mgrec.model.training import precision
+from mgrec.data.splits import Cases, Split, split
+from mgrec.errors import MgrecError
+from mgrec.fitting import aligns, fresh
+from mgrec.measure.metrics import LISTED, with_intervals
+from mgrec.model.alignment import Alignment
+from mgrec.model.device import device_of
+from mgrec.model.experts import Expert, Experts
+from mgrec.model.generator import Generator
+from mgrec.model.likeness import likeness
+from mgrec.model.neighbours import Neighbours
+from mgrec.model.next_item import NextItem
+from mgrec.model.next_name import NextName
+from mgrec.model.training import time_steps
+from mgrec.model.transitions import transitions
+from mgrec.model.views import NameView
+from mgrec.progress import say
 from mgrec.recipe import Recipe
-from mgrec.teaching import LISTED
+from mgrec.search.ranking import plan, top
+from mgrec.search.repeats import learn_repeat
+from mgrec.search.weights import learn_weights
+from mgrec.study import probe
+from mgrec.study.baselines import ItemKNN, looked_at
+from mgrec.teaching import LISTED as OF_TEACHERS
+from mgrec.teaching import Teachers, teachers_of
 
-# A step's time over that of its matrix products at full speed: Beauty and Instruments took 21 s an
-# epoch on one busy core, see docs/results.md.
-OVERHEAD = 6.0
-PASSES = 1000.0  # operations that go by while a score of a teacher is normalised and sorted
-MATRICES = 4  # that the linear expert's solving holds at once
-EPOCHS = 25  # a middling run: selection on validation stops some sooner, some at the recipe's end
-ENCODED = {"text": 45.0, "image": 35.0}  # items a second and two cores, packaged encoders
+LIKELY = 25  # epochs after which a run without a cooldown stops, as a rule
+COLLABORATIVE = 128  # width of the vectors that a SASRec learns
+TIMED = 256  # histories of a timed ranking, at most
+FITTED = 128  # cases that weights are fitted on to time it
+PLACES = 512  # of the log that teachers list, to time it
+FIXED = 4.0  # seconds to start, to write the artifact and the page
+MATRICES = 4  # that solving the linear model holds at once
+TABLED = 1024  # items of a timed table
+SCATTERED = 3  # times a step's memory that a long training holds in fragments
+SLICED = 6  # slices of the test cases, about
 
 
-def forecast(data: Dataset, recipe: Recipe) -> str:
-    """Return one line on the time and memory of a fit; good to about a factor of two.
+@dataclass(frozen=True)
+class Stage:
+    """One kind of work in a fit.
 
-    Of a recipe that cannot be fitted on the data, it says why not.
+    Attributes
+    ----------
+    name, unit : such as "training", "steps"
+    count : how many units the fit is likely to do
+    most : how many it does where no training stops early
+    seconds : of one unit
     """
+
+    name: str
+    unit: str
+    count: int
+    most: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a fit will take on this machine.
+
+    Attributes
+    ----------
+    stages : in their order
+    epochs : (likely, most) of sequence training
+    threads : of the CPU that it was measured with
+    memory : bytes at the peak
+    refused : why no fit is possible; None where one is
+    """
+
+    stages: tuple[Stage, ...] = ()
+    epochs: tuple[int, int] = (0, 0)
+    threads: int = 1
+    memory: int = 0
+    refused: str | None = None
+
+    @property
+    def seconds(self) -> float:
+        """What the fit is likely to take."""
+        return sum(stage.count * stage.seconds for stage in self.stages)
+
+    @property
+    def most(self) -> float:
+        """What the fit takes where no training stops early."""
+        return sum(stage.most * stage.seconds for stage in self.stages)
+
+    def lines(self) -> list[str]:
+        """Return the forecast in words."""
+        if self.refused is not None:
+            return [f"this recipe cannot be fitted: {self.refused}"]
+        likely, most = self.epochs
+        total = f"about {words(self.seconds)}"
+        if most > likely:
+            total = (
+                f"about {words(self.seconds)} if training stops after {likely} epochs,"
+                f" at most {words(self.most)} for all {most}"
+            )
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        lines = [f"{total}; {self.memory / 1e9:.1f} GB of memory (measured with {threads})"]
+        for stage in self.stages:
+            work = f"{stage.count:,} {stage.unit}, " if stage.unit else ""
+            if (taken := stage.count * stage.seconds) >= 0.5:
+                lines.append(f"{stage.name}: {work}{words(taken)}")
+        return lines
+
+
+def words(seconds: float) -> str:
+    """Return a duration as people say it."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def forecast(data: Dataset, recipe: Recipe, cache: Path | None = None) -> Forecast:
+    """Measure a few steps and batches of a fit on this machine, and extrapolate by counts.
+
+    The model has its real size and is untrained. It takes a few seconds, and encoders, where
+    they are needed, have to be loaded.
+
+    Parameters
+    ----------
+    cache : where encoded vectors are kept, which are not encoded again; None is the user's folder
+    """
+    say("forecast: measuring a few steps of this fit on this machine")
     try:
-        sources(data, recipe)
-    except (RecipeError, DataError) as error:
-        return f"none: {error}"
-    rate = _speed(recipe)
-    targets = int((data.log.lengths - 3).clip(min=0).sum())
-    model = recipe.model
-    widths = model.heads * model.head_dim
-    layer = model.dim * (4 * widths + 2 * model.hidden)
-    levels = sum(recipe.quantiser.levels_of(m) for m in recipe.ids.modalities)
-    views = {*model.experts.views, *(recipe.training.teachers if recipe.training.teacher else ())}
-    experts = sum(not is_table(view) for view in views)
-    if model.family == "paper":
-        tokens = (levels + 2) * min(model.history, float(data.log.lengths.mean()) / 2)
-        products = tokens * model.layers * layer + (levels + 2) * model.decoder_layers * layer * 1.5
-    else:  # the decoder runs only until one item is left, three codes as a rule
-        products = model.layers * layer + 3 * model.decoder_layers * layer
-        products += 3 * model.dim * 256
-        drawn = min(data.n_items, 3 * recipe.training.targets + model.experts.negatives)
-        products += experts * (model.experts.layers * layer + model.dim * drawn)
-    seconds = targets * EPOCHS * products * 6 * OVERHEAD / rate
-    linear = "linear" in views
-    solved = min(data.n_items, model.experts.neighbours.items) if linear else 0
-    seconds += 3 * solved**3 / rate
-    listed = 0.0  # bytes of what teachers expect; at every place they score the whole catalogue
-    if recipe.training.teacher:
-        listed = 6.0 * LISTED * len(data.log.items)
-        score = 2 * model.dim + PASSES
-        seconds += targets * len(recipe.training.teachers) * data.n_items * score / rate
-    encoding = 0.0
-    for modality in recipe.ids.modalities:
-        wanted = recipe.content.source_of(modality)
-        if wanted == "sasrec" or modality not in data.modalities:
-            continue
-        if data.source_of(modality, wanted) == "encode":
-            encoding += data.n_items / ENCODED.get(modality, 40.0)
-    vocabulary = sum(257 * recipe.quantiser.levels_of(m) for m in recipe.ids.modalities) + BASE
-    parameters = vocabulary * model.dim * 2 + (model.layers + model.decoder_layers) * layer
-    vectors = sum(e.vectors.nbytes for e in data.embeddings.values())
-    batch = recipe.training.targets * (3000 * model.dim + 4 * data.n_items * experts)
-    memory = 0.6e9 + 20 * parameters + 3 * vectors + batch + 200 * data.n_items + listed
-    memory = max(memory, 0.6e9 + 3 * vectors + MATRICES * 4 * solved**2)
-    stages = f"about {_minutes(seconds)} of training ({EPOCHS} epochs)"
-    if encoding:
-        stages += f", {_minutes(encoding)} of encoding unless its vectors are cached"
-    return f"{stages}, {memory / 1e9:.1f} GB of memory"
+        made = sources(data, recipe)
+        parts = split(data, recipe.split)
+        with torch.random.fork_rng(devices=[]):
+            sample = sampled(parts.validation, recipe) if len(parts.validation) else None
+            return _Fit(data, recipe, parts, cache, sample).forecast(made)
+    except MgrecError as error:
+        return Forecast(refused=str(error))
 
 
-def _speed(recipe: Recipe) -> float:
-    """Return floating-point operations a second of a matrix product like the model's."""
-    dtype = precision(recipe.training.precision, torch.device("cpu"))
-    a = torch.randn(2048, recipe.model.dim).to(dtype)
-    b = torch.randn(recipe.model.dim, recipe.model.hidden).to(dtype)
-    # The fastest of many: whatever else runs on the machine only makes single ones slower.
-    fastest = min(_seconds(a, b) for _ in range(200))
-    return 2 * a.shape[0] * a.shape[1] * b.shape[1] / fastest
+def planned_epochs(config: TrainingConfig, epochs: int, validated: bool) -> tuple[int, int]:
+    """Return how many epochs a training is likely to take, and the most.
+
+    Patience ends none before the cooldown, where there is one.
+
+    Parameters
+    ----------
+    epochs : the recipe's
+    validated : whether there are validation cases to stop by
+    """
+    if not validated or config.cooldown:
+        return epochs, epochs
+    return min(epochs, max(LIKELY, (config.patience + 1) * config.evaluate_every)), epochs
 
 
-def _seconds(a: torch.Tensor, b: torch.Tensor) -> float:
-    begun = time.perf_counter()
-    a @ b
-    return time.perf_counter() - begun
+def evaluations(config: TrainingConfig, epochs: int) -> int:
+    """Return how often a training of so many epochs is evaluated; always after the last one."""
+    return math.ceil(epochs / config.evaluate_every)
 
 
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+@dataclass
+class _Fit:
+    """The stages of one fit, measured one after the other.
+
+    Attributes
+    ----------
+    sample : of validation, that selection is done on; None without validation cases
+    widths : of the embeddings of every modality that has no ready-made codes
+    extra : bytes that a fit holds and the probe does not
+    epochs : (likely, most) of sequence training
+    """
+
+    data: Dataset
+    recipe: Recipe
+    parts: Split
+    cache: Path | None
+    sample: Cases | None
+    widths: dict[str, int] = field(default_factory=dict)
+    extra: int = 0
+    epochs: tuple[int, int] = (0, 0)
+
+    def forecast(self, made: dict[str, str]) -> Forecast:
+        """Measure all stages; `made` says what each modality comes from."""
+        stages = list(self._content(made))
+        catalogue = probe.sketch(self.data, self.recipe, self.widths)
+        model = fresh(catalogue, self.recipe).to(device_of(self.recipe.training.device))
+        stages += self._quantising(catalogue)
+        held = probe.peak_bytes()
+        stages += self._training(model, catalogue)
+        trained = probe.peak_bytes() - held
+        model.cpu().eval()
+        stages += self._measuring(model, catalogue)
+        stages.append(Stage("start, saving and page", "", 1, 1, FIXED))
+        parameters = sum(p.numel() for p in model.parameters())
+        vectors = sum(found.vectors.nbytes for found in catalogue.vectors.values())
+        # Batches differ in size, so that blocks that they free fit others badly.
+        steps = sum(stage.count for stage in stages if stage.unit == "steps")
+        scattered = trained * min(SCATTERED, steps / 50)
+        memory = probe.peak_bytes() + int(scattered) + 20 * parameters + 2 * vectors
+        return Forecast(
+            tuple(stage for stage in stages if stage.most),
+            self.epochs,
+            self.recipe.training.threads or torch.get_num_threads(),
+            memory + self.extra,
+        )
+
+    def _content(self, made: dict[str, str]) -> Iterator[Stage]:
+        """Encoding, and learning a modality from the log."""
+        config = self.recipe.content
+        for modality, source in made.items():
+            if source == "embeddings":
+                self.widths[modality] = self.data.embeddings[modality].dim
+            elif source == "sasrec":
+                self.widths[modality] = COLLABORATIVE
+                yield self._collaborative(modality)
+            elif source == "encode":
+                time_one = probe.time_texts if modality == "text" else probe.time_pictures
+                encoding = time_one(self.data, config, self.cache)
+                self.widths[modality] = encoding.dim
+                unit = "texts" if modality == "text" else "pictures"
+                n = encoding.contents
+                yield Stage(f"loading the {modality} encoder", "", 1, 1, encoding.load)
+                yield Stage(f"encoding {modality}", unit, n, n, encoding.seconds)
+
+    def _collaborative(self, modality: str) -> Stage:
+        """SASRec, as `mgrec.model.collaborative` trains it."""
+        config = TrainingConfig(
+            epochs=self.recipe.content.sasrec_epochs, threads=1, precision="float32"
+        )
+        sizes = ModelConfig(dropout=0.5)
+        model = Expert(NameView(self.data.n_items, sizes.dim), sizes)
+        each, seconds = time_steps(NextName(model, self.parts.train, config, 0), config)
+        steps = each * config.epochs
+        return Stage(f"learning {modality}", "steps", steps, steps, seconds)
+
+    def _quantising(self, catalogue: Catalogue) -> Iterator[Stage]:
+        config = self.recipe.quantiser
+        for name, codes in catalogue.codes.items():
+            n = int(codes.present.sum())
+            if (name != FUSED and name not in self.widths) or not n:
+                continue
+            blocks = catalogue.vectors if name == FUSED else {name: catalogue.vectors[name]}
+            dim = config.common or sum(vectors.dim for vectors in blocks.values())
+            seconds = probe.time_quantising(config, name, n, dim)
+            yield Stage(f"quantising {name}", "items", n, n, seconds / n)
+
+    def _training(self, model: Generator, catalogue: Catalogue) -> Iterator[Stage]:
+        """Alignment, experts, teachers, the generator, and what is weighed afterwards."""
+        recipe, config = self.recipe, self.recipe.training
+        auxiliary = None
+        if aligns(recipe) and (task := Alignment(model, recipe.alignment, recipe.seed)).possible:
+            each, seconds = time_steps(task, untimed(recipe))
+            steps = each * recipe.alignment.epochs
+            yield Stage("alignment", "steps", steps, steps, seconds)
+            if recipe.alignment.auxiliary:
+                auxiliary = (task, recipe.alignment.auxiliary)
+        own = None if model.experts is None or model.experts.shared else model.experts
+        if own is not None:
+            yield from self._experts(own, catalogue, "expert")
+        if config.teacher:
+            teachers = teachers_of(model, catalogue, recipe)
+            if teachers is not own:
+                yield from self._experts(teachers, catalogue, "teacher")
+            yield self._lists(teachers)
+        each, seconds = time_steps(NextItem(model, self.parts.train, config, 0, auxiliary), config)
+        likely, most = planned_epochs(config, config.epochs, self.sample is not None)
+        room = math.inf  # epochs that fit into the recipe's minutes
+        if config.minutes is not None and each:
+            room = config.minutes * 60 / (each * seconds)
+        likely_steps, most_steps = (round(each * min(n, room)) for n in (likely, most))
+        self.epochs = (math.ceil(min(likely, room)), math.ceil(min(most, room)))
+        yield Stage("training", "steps", likely_steps, most_steps, seconds)
+        if self.sample is not None:
+            beams = recipe.search.validation_beams
+            seconds = self._ranking(model, self.sample, 10, beams)
+            yield self._selection("ranking validation cases", config, self.epochs, seconds)
+            yield from self._weighing(model, self.sample)
+
+    def _experts(self, experts: Experts, catalogue: Catalogue, kind: str) -> Iterator[Stage]:
+        """The experts or teachers that are trained, and those that are tables."""
+        for name in experts.names:
+            expert, label = experts[name], f"{kind} {name}"
+            if isinstance(expert, Neighbours):
+                yield self._table(expert, name, catalogue, label)
+                continue
+            config = untimed(self.recipe)
+            negatives = self.recipe.model.experts.negatives
+            task = NextName(expert, self.parts.train, config, 0, negatives=negatives, name=label)
+            each, seconds = time_steps(task, config)
+            validated = self.sample is not None
+            epochs = planned_epochs(config, self.recipe.model.experts.epochs, validated)
+            yield Stage(label, "steps", each * epochs[0], each * epochs[1], seconds)
+            if self.sample is not None:
+                some = probe.spread(self.sample.history, TIMED)
+                seconds = probe.timed(partial(expert.top, some, 10)) / len(some)
+                yield self._selection(f"ranking by {label}", config, epochs, seconds)
+
+    def _selection(
+        self, name: str, config: TrainingConfig, epochs: tuple[int, int], seconds: float
+    ) -> Stage:
+        """Rankings of the validation sample in a training; `seconds` is of one."""
+        n = 0 if self.sample is None else len(self.sample)
+        likely, most = (n * evaluations(config, count) for count in epochs)
+        return Stage(name, "rankings", likely, most, seconds)
+
+    def _table(self, expert: Neighbours, name: str, catalogue: Catalogue, label: str) -> Stage:
+        """Make a table of a part of the items, and fill the expert with it."""
+        config, log, n = self.recipe.model.experts.neighbours, self.parts.train, self.data.n_items
+        modality = shown_in(name)
+        taken = int((np.bincount(log.items, minlength=n) > 0).sum())
+        items = min(config.items, n if modality else taken)
+        some = min(items, TABLED)
+        begun = time.monotonic()
+        if modality is None:
+            expert.fill(transitions(log, n, items=some, most=config.most, ridge=config.ridge))
+            self.extra = max(self.extra, MATRICES * 4 * items**2)
+        else:
+            counts = np.bincount(log.items, minlength=n)
+            vectors = catalogue.vectors[modality]
+            expert.fill(likeness(vectors, counts, items=some, most=config.most))
+        seconds = time.monotonic() - begun
+        if (
+            modality is None
+        ):  # counting takes the same for all, sorting the square, solving the cube
+            more = probe.time_solving(items) - probe.time_solving(some)
+            seconds += max(0.0, more)
+        else:
+            seconds *= items / max(some, 1)
+        return Stage(f"{label}: table", "items", items, items, seconds / max(items, 1))
+
+    def _lists(self, teachers: Experts) -> Stage:
+        """What teachers expect at every place of the log."""
+        log, share = self.parts.train, self.recipe.training.teacher
+        places = len(log.items) - int((log.lengths > 0).sum())
+        some = probe.spread(log, max(1, PLACES * len(log) // max(len(log.items), 1)))
+        weight = torch.full((len(teachers.names),), 1 / len(teachers.names))
+        asked = max(1, len(some.items) - int((some.lengths > 0).sum()))
+        seconds = probe.timed(
+            lambda: Teachers(teachers, weight).lists(some, self.recipe.model.history, share)
+        )
+        self.extra += 6 * OF_TEACHERS * len(log.items)
+        return Stage("teachers' lists", "places", places, places, seconds / asked)
+
+    def _weighing(self, model: Generator, sample: Cases) -> Iterator[Stage]:
+        """Repeat scores and weights of experts, fitted on validation."""
+        model.eval()
+        if model.experts is None and not model.config.repeat:
+            return
+        some = probe.spread(sample.history, FITTED)
+        # Targets that are always among the candidates: those that are not cost less.
+        targets = some.last(1).items
+        seconds = 0.0
+        if model.config.repeat:
+            seconds += probe.timed(lambda: learn_repeat(model, some, targets))
+        if model.experts is not None:
+            beams = self.recipe.search.validation_beams
+            seconds += probe.timed(lambda: learn_weights(model, some, targets, beams))
+        yield Stage("weighing", "cases", len(sample), len(sample), seconds / len(some))
+
+    def _measuring(self, model: Generator, catalogue: Catalogue) -> Iterator[Stage]:
+        """Ranking the test cases, by the model and by the baselines of the page."""
+        test = self.parts.test
+        if not len(test):
+            return
+        seconds = self._ranking(model, test, LISTED, self.recipe.search.beams)
+        yield Stage("ranking test cases", "rankings", len(test), len(test), seconds)
+        some = probe.spread(test.history, TIMED)
+        for name, modalities in looked_at(catalogue.vectors).items():
+            ranker = ItemKNN.fit(*(catalogue.vectors[m] for m in modalities))
+            seconds = probe.timed(partial(ranker.top, some, LISTED)) / len(some)
+            yield Stage(f"item-kNN on {name}", "rankings", len(test), len(test), seconds)
+        drawn = np.random.default_rng(0).integers(-1, LISTED, len(test))
+        tables = (2 + len(looked_at(catalogue.vectors))) * SLICED
+        seconds = probe.timed(lambda: with_intervals(drawn))
+        yield Stage("intervals", "tables", tables, tables, seconds)
+
+    def _ranking(self, model: Generator, cases: Cases, k: int, beams: int) -> float:
+        """Return the seconds of one ranking."""
+        config = self.recipe.search
+        batch = plan(model, max(beams, k), config)
+        some = probe.spread(cases.history, min(TIMED, 2 * batch.users * batch.cores))
+        top(model, probe.spread(some, 1), k, beams, config)
+        return probe.timed(lambda: top(model, some, k, beams, config)) / len(some)

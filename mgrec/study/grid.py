@@ -17,6 +17,7 @@ from mgrec.recipe import Recipe
 TAKEN = {"popularity", "linear", "sasrec", "sasrec-trials"}  # folders of baselines
 TAKEN_HEAD = "item-knn-on-"
 REFERENCE = "late++"  # what every row is tested against, where it is in the grid
+SEEDS = 1000  # of a row, at most
 
 
 @dataclass(frozen=True)
@@ -204,8 +205,8 @@ def made(
     RequestError, RecipeError
         If there is no such recipe or a setting does not fit.
     """
-    if seeds < 1:
-        raise RequestError(f"seeds: expected at least 1, found {seeds}")
+    if not 1 <= seeds <= SEEDS:
+        raise RequestError(f"seeds: expected 1 to {SEEDS:,}, found {seeds}")
     recipe = Recipe.named(word)
     chosen = recipe.override([*settings, *changes])
     if chosen.seed != recipe.seed:
@@ -238,6 +239,6 @@ def swept(sweep: str, settings: Sequence[str], base: str) -> Iterator[Entry]:
 
 def _headline(word: str, seeds: int, settings: Sequence[str]) -> Entry:
     name, star, count = word.strip().partition("*")
-    if star and not (count.isdecimal() and int(count)):
+    if star and not (count.isdecimal() and len(count) < 10 and int(count)):
         raise RequestError(f"recipe '{word}': expected a number of seeds after *, such as *1")
     return made(name, settings, int(count) if star else seeds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -132,6 +132,20 @@ class Sheet:
         """Whether each column holds sentences, which begin at the left and may take lines."""
         columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.head)
         return tuple(any(map(_sentence, column)) for column in columns)
+
+
+def filled(
+    head: Sequence[str], rows: Iterable[Sequence[str]]
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]] | None:
+    """Return head and rows of a table without its empty rows and columns; None if none is left.
+
+    The first cell of a row is its name, which alone does not fill it.
+    """
+    some = [row for row in rows if any(row[1:])]
+    if not some:
+        return None
+    columns = [0, *(n for n in range(1, len(head)) if any(row[n] for row in some))]
+    return tuple(head[n] for n in columns), tuple(tuple(row[n] for n in columns) for row in some)
 
 
 def _sentence(cell: str) -> bool:

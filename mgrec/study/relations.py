@@ -38,16 +38,18 @@ def dominances_of(
     lacking = {} if early else {"early": "no run of early fusion is among the models"}
     for name, several in early.items():
         mine = [codes_of(run)[FUSED] for run in several]
-        measured = []
+        measured, absent = [], set[str]()
         for run, codes in zip(several, mine, strict=True):
             alone = {m: donor(runs, run, m) for m in run.recipe.ids.modalities}
             own = {m: codes_of(of)[m] for m, of in alone.items() if of is not None}
             if len(own) == len(alone):
                 measured.append(dominance(codes, own))
+            absent |= alone.keys() - own.keys()
         if measured:
             found[name] = tuple(measured)
         else:
-            lacking[name] = "no run of each modality's own codes with the same codebooks and seed"
+            names = " and ".join(sorted(absent))
+            lacking[name] = f"no run with codes of {names} alone, same codebooks and seed"
         if len(mine) > 1:
             first = [codes.codes[codes.present, 0] for codes in mine[:2]]
             kin[name] = adjusted_mutual_information(*first)

@@ -389,7 +389,9 @@ def test_pictures_of_another_folder_are_linked_into_the_data(tmp_path, shop):
     assert (out / "images" / "B0.jpg").read_bytes() == RED
 
 
-@pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    "way", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGINT]
+)
 def test_killed_and_resumed(tmp_path, shop, way):
     links = [shop.put(f"/{n}.jpg") for n in range(4)]
     files = write(tmp_path, log_of(4, 4), [item(f"B{n}", links[n]) for n in range(4)])

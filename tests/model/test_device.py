@@ -49,7 +49,10 @@ def stages_elsewhere(capsys):
     return {line.partition(":")[0] for line in lines if line.endswith(f"on {DEVICE}")}
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "late++" else pytest.param(name, marks=pytest.mark.slow) for name in KINDS],
+)
 @pytest.mark.usefixtures("shown")
 def test_a_model_trained_elsewhere_is_the_one_trained_here(name, data, tiny, capsys):
     recipe = tiny(name, *BARE, *NO_DROPOUT, *KINDS[name])
@@ -67,6 +70,7 @@ def test_a_model_trained_elsewhere_is_the_one_trained_here(name, data, tiny, cap
 
 
 @pytest.mark.usefixtures("shown")
+@pytest.mark.slow
 def test_training_on_everything_goes_elsewhere_too(data, tiny, capsys):
     recipe = tiny("late", *BARE, *NO_DROPOUT, *KINDS["late"], *KINDS["text"])
     with Elsewhere():
@@ -77,6 +81,7 @@ def test_training_on_everything_goes_elsewhere_too(data, tiny, capsys):
     assert made.recommend(user=data.users[0]).item_ids
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_elsewhere_goes_on(data, tiny, tmp_path, monkeypatch):
     views = "model.experts.views=[linear,id]"  # a table, and one that is trained
     more = ["training.epochs=3", "training.checkpoint_seconds=0", f"training.device={NAME}"]
@@ -120,6 +125,7 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_done(name, dat
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_alignment_is_measured_on_the_cpu_wherever_it_was_trained(data, tiny):
     recipe = tiny("late++", "alignment.epochs=1")
     catalogue = build_catalogue(data, recipe, None)

@@ -11,6 +11,7 @@ from mgrec.data.dataset import Dataset
 from mgrec.errors import DataError
 from mgrec.study import check_page
 from mgrec.study.check import Check, check
+from mgrec.study.forecast import Forecast, Stage
 
 
 def dataset(rows, items=None, timed=True, **settings) -> Dataset:
@@ -141,9 +142,11 @@ class TestOrder:
 class TestFace:
     @pytest.mark.parametrize("kind", ["leave_one_out", "global_time", "none"])
     def test_every_split_gives_json_and_a_page(self, kind):
-        result = check(dataset(ROWS), SplitConfig(kind=kind), forecast="3 min, 1 GB")
+        stages = (Stage("training", "steps", 600, 600, 0.3),)
+        forecast = Forecast(stages, epochs=(5, 5), memory=10**9)
+        result = check(dataset(ROWS), SplitConfig(kind=kind), forecast=forecast)
         assert json.loads(json.dumps(result.to_dict()))["counts"]["items"] == 10
-        assert "3 min, 1 GB" in check_page.text(result)
+        assert "about 3 min; 1.0 GB" in check_page.text(result)
         assert kind in check_page.text(result)
         assert max(map(len, check_page.text(result).splitlines())) < 400
 

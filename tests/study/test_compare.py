@@ -81,6 +81,7 @@ def test_what_is_done_is_not_done_again_and_a_grid_is_extended(data, tmp_path):
     assert counts == dict.fromkeys(counts, 1) | {"image": 2}
 
 
+@pytest.mark.slow
 def test_a_killed_grid_has_a_report_and_resumes_from_its_checkpoint(data, tmp_path, monkeypatch):
     options = {
         "recipes": ("text",),

@@ -145,7 +145,7 @@ def test_what_does_not_apply_is_said(world, tmp_path):
     assert found.absent["alignment"] == {"late++": "no recipe that aligns is among the models"}
     assert set(found.absent["map"]) == {"text", "image"}
     text = markdown(page(found))
-    assert "| late | not applicable: legal softmax" in text
+    assert "| late | legal softmax" in text
     assert "no run of early fusion" in text
     assert "ready-made codes" in text
     # Without a title an item goes by its id.

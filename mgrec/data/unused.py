@@ -66,7 +66,8 @@ def _check(
             f"{log.name}: column {quoted(theirs)} would be {ours}, but"
             f" {_why(once, strange, chosen)} and column {quoted(other)}"
             f" {_looks(other in by_value, ours)}, expected a name for each file:"
-            f" {_flags(items, ours, other)}, or {option(f'interactions.{ours}', theirs)} if that is meant"
+            f" {_flags(items, ours, other)}, or {option(f'interactions.{ours}', theirs)} if"
+            " that is meant"
         )
     if once and len(chosen) >= _FEW:
         hint = ", so nothing can be learned from it"

@@ -17,8 +17,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import FileResponse, HTMLResponse, Response
 
 from mgrec.errors import MgrecError
-from mgrec.files import kind_of
 from mgrec.explain.explanation import Explanation, called
+from mgrec.files import kind_of
 from mgrec.printable import inline
 from mgrec.requests import Request
 from mgrec.serving.batching import contained

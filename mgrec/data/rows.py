@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import polars as pl
+from polars.datatypes import DataTypeClass
 
 from mgrec.data.tables import short
 from mgrec.errors import DataError
@@ -100,5 +101,5 @@ def _inner(kind: pl.List) -> pl.DataType:
     return _instance(kind.inner)
 
 
-def _instance(kind: pl.DataType | type[pl.DataType]) -> pl.DataType:
+def _instance(kind: pl.DataType | DataTypeClass) -> pl.DataType:
     return kind() if isinstance(kind, type) else kind

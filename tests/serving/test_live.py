@@ -326,3 +326,46 @@ def test_pictures_of_added_items_are_found_from_the_artifact(live, tmp_path):
     catalogue = live.recommender.catalogue
     assert catalogue.root is not None
     assert (catalogue.root / catalogue.items["image"][-1]).read_bytes() == b"a picture"
+
+
+@pytest.mark.parametrize(
+    "additions",
+    [
+        [{"brand": None}, {"brand": "Acme"}],
+        [{"tags": []}, {"tags": ["red"]}],
+        [{"tags": None}, {"tags": []}, {"tags": [1]}],
+        [{"colour": "red"}, {}, {"colour": None, "size": 4}],
+    ],
+    ids=str,
+)
+def test_what_was_acknowledged_can_be_loaded_and_rolled_back(live, run, new, additions):
+    for place, columns in enumerate(additions):
+        frame, ready = new.some(place)
+        rows = pl.DataFrame([frame.row(0, named=True) | columns], infer_schema_length=None)
+        live.add_items(rows, embeddings=ready)
+        opened = Live.open(run).recommender.catalogue.items
+        assert opened.equals(live.recommender.catalogue.items)
+        assert opened.schema == live.recommender.catalogue.items.schema
+    for _ in additions:
+        Live.open(run).rollback()
+    assert mgrec.load(run).catalogue.n_items == new.warm.n_items
+
+
+def test_a_second_writer_is_checked_against_what_the_first_wrote(live, run, new):
+    other = Live.open(run)
+    (first, ready), (second, more) = new.some(0), new.some(1)
+    live.add_items(first.with_columns(weight=pl.lit(1)), embeddings=ready)
+    with pytest.raises(DataError, match=r"column 'weight': found 1\.5, expected Int"):
+        other.add_items(second.with_columns(weight=pl.lit(1.5)), embeddings=more)
+    assert other.add_items(second.with_columns(weight=pl.lit(2.0)), embeddings=more).version == 2
+    assert mgrec.load(run).catalogue.items["weight"][-2:].to_list() == [1, 2]
+
+
+def test_an_item_that_returns_has_the_columns_of_its_new_row(live, run, new):
+    frame, ready = new.some(0)
+    live.add_items(frame.with_columns(price=pl.lit(9.5)), embeddings=ready)
+    live.remove_items(new.ids[:1])
+    live.add_items(frame.drop("price"), embeddings=ready)
+    for made in (live.recommender, mgrec.load(run)):
+        row = made.catalogue.index_of(new.ids[:1])[0]
+        assert made.catalogue.items["price"][int(row)] is None

@@ -53,10 +53,12 @@ def read(
         raise DataError(f"{table.place(row, 'item_id')}: {found}, expected each item once")
     written = _text_columns(table, text_columns)
     image = pictures(table, root)
-    items = table.frame.with_columns(item_id=ids)
+    own = {"item_id", "image"}
+    others = [cols.plain(c, table.name) for c in table.frame if c.name not in own]
+    items = table.frame.with_columns(ids, *others)
     if "image" in items.columns:
         items = items.with_columns(image=image.paths)
-    others = [c for c in items.columns if c not in {"item_id", "image", *written}]
+    attributes = [c for c in items.columns if c not in {*own, *written}]
     notes.say(f"{table.name}: {len(items):,} items, {cols.kind(ids)} as ids")
     if written:
         one = len(written) == 1
@@ -65,8 +67,8 @@ def read(
     if "image" in items.columns:
         n = len(items) - int(items["image"].null_count())
         notes.say(f"pictures: column image, {n:,} files")
-    if others:
-        notes.say(f"attributes: {', '.join(others)}")
+    if attributes:
+        notes.say(f"attributes: {', '.join(attributes)}")
     notes.warn(
         "missing_pictures",
         image.absent,

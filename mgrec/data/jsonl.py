@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
+import numpy as np
 import polars as pl
 
 from mgrec.data.csvs import decoded
 from mgrec.errors import DataError
+
+_INNER = re.compile(rb"[:\[,]\s*\{")  # an object where a value stands
 
 
 def read(data: bytes, name: str, ids: Collection[str] = ()) -> pl.DataFrame:
@@ -23,15 +26,27 @@ def read(data: bytes, name: str, ids: Collection[str] = ()) -> pl.DataFrame:
         If a line is no whole JSON object, or a column in ``ids`` mixes numbers and text.
     """
     try:
-        frame = pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
+        # The fast reader gives objects one type with the keys of all of them, whose size is the
+        # rows times the keys.
+        quick = not _objects(data)
+        frame = pl.read_ndjson(io.BytesIO(data), infer_schema_length=None) if quick else None
     except pl.exceptions.PolarsError:
-        # The fast reader does not name the line. The slow one does, or else finds only columns
-        # that mix lists and objects, which are kept as JSON text.
+        # The fast reader does not name the line. The slow one does, or else finds only columns of
+        # mixed types.
+        frame = None
+    if frame is None:
         frame = _slowly(data, name)
     for column in ids:
         if column in frame.columns and frame.schema[column] == pl.String:
             _refuse_mixture(data, name, column)
     return frame
+
+
+def _objects(data: bytes) -> bool:
+    """Whether there may be objects inside the lines' own."""
+    if data.count(b"{") <= data.count(b"\n") + 1:
+        return False
+    return _INNER.search(data) is not None
 
 
 def line_of(data: bytes, row: int) -> int:
@@ -51,9 +66,22 @@ def _lines(data: bytes, name: str) -> Iterator[tuple[int, str]]:
 
 def _slowly(data: bytes, name: str) -> pl.DataFrame:
     """Parse line by line; raise for the first line that is wrong."""
-    rows = [_object(line, number, name) for number, line in _lines(data, name)]
+    rows = []
+    for number, line in _lines(data, name):
+        row = _object(line, number, name)
+        try:  # as text at once: Python's objects take ten times the memory
+            rows.append({k: as_text(v) if isinstance(v, dict) else v for k, v in row.items()})
+        except RecursionError:
+            raise DataError(
+                f"{name}, line {number}: found values nested too deep, expected fewer levels"
+            ) from None
+    return of_records(rows, name)
+
+
+def of_records(rows: Sequence[Mapping[Any, Any]], name: str) -> pl.DataFrame:
+    """Return rows as a frame; a key that a row lacks is null."""
     columns = dict.fromkeys(key for row in rows for key in row)
-    return pl.DataFrame([series(c, [row.get(c) for row in rows]) for c in columns])
+    return pl.DataFrame([series(str(c), [row.get(c) for row in rows], name) for c in columns])
 
 
 def _object(line: str, number: int, name: str) -> dict[str, Any]:
@@ -75,21 +103,120 @@ def _no_number(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON, null is")
 
 
-def series(column: str, values: list[Any]) -> pl.Series:
-    """Return a column of any values; what no column type holds becomes JSON text."""
-    kinds = set(map(type, values)) - {type(None)}
-    nested = not kinds.isdisjoint({list, dict})
-    inner = {type(part) for value in values for part in value or ()} if kinds == {list} else {dict}
-    if not nested or inner <= {str} or inner <= {int}:
-        made = pl.Series(column, values, strict=False)
-        if made.dtype != pl.Object:
-            return made
-    return pl.Series(column, [as_text(value) for value in values], dtype=pl.String)
+def series(column: str, values: Sequence[Any], name: str = "") -> pl.Series:
+    """Return a column of any values.
+
+    Scalars of one type keep it, and so do lists of them. Scalars of several types become text.
+    Anything nested deeper becomes text, one JSON value per row: no type holds the keys of all rows.
+
+    Parameters
+    ----------
+    name : what errors call the table
+    """
+    column = as_text(column) or ""
+    cells = [_builtin(value) for value in values]
+    kinds = set(map(type, cells)) - {type(None)}
+    if kinds == {list}:
+        made = _lists(column, cells)
+    elif kinds <= {int, float} or len(kinds) == 1:
+        made = _typed(column, cells, pl.Float64() if kinds == {int, float} else None)
+    else:
+        made = None
+    if made is None:
+        made = pl.Series(column, texts(cells, column, name), dtype=pl.String)
+    return made
+
+
+def texts(cells: Iterable[object], column: str, name: str = "") -> list[str | None]:
+    """Return `as_text` of every cell.
+
+    Raises
+    ------
+    DataError
+        If a cell nests too deep.
+    """
+    found: list[str | None] = []
+    for row, cell in enumerate(cells):
+        try:
+            found.append(as_text(cell))
+        except RecursionError:
+            where = f"{name}, row {row + 1}, column '{column}'".removeprefix(", ")
+            raise DataError(
+                f"{where}: found values nested too deep, expected fewer levels"
+            ) from None
+    return found
+
+
+def _typed(column: str, cells: list[Any], dtype: pl.DataType | None) -> pl.Series | None:
+    """Return cells in a type that holds each of them, or None."""
+    try:
+        made = pl.Series(column, cells, dtype, strict=False)
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        return None
+    lost = made.null_count() != sum(cell is None for cell in cells)
+    return None if lost or made.dtype in (pl.Object, pl.Struct) else made
+
+
+def _lists(column: str, cells: list[list[Any] | None]) -> pl.Series | None:
+    """Return lists of scalars as such, or None if something in them nests."""
+    kinds = {type(part) for cell in cells for part in cell or ()} - {type(None)}
+    if not kinds:
+        return pl.Series(column, cells, pl.List(pl.Null))
+    if not kinds <= {int, float, bool, str}:
+        return None
+    if len(kinds) == 1 or kinds == {int, float}:
+        inner = {float: pl.Float64(), bool: pl.Boolean(), str: pl.String()}
+        dtype = pl.Float64() if len(kinds) > 1 else inner.get(kinds.pop(), pl.Int64())
+        if dtype != pl.String:
+            try:
+                return pl.Series(column, cells, pl.List(dtype))
+            except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+                pass  # a number too large
+    words = [None if cell is None else [as_text(part) for part in cell] for cell in cells]
+    return pl.Series(column, words, pl.List(pl.String))
 
 
 def as_text(value: object) -> str | None:
-    """Return text as it is and anything else as JSON."""
-    return value if value is None or isinstance(value, str) else json.dumps(value, default=str)
+    """Return the text of any value; None where it says nothing.
+
+    Lists and objects become JSON without nulls and empty objects. Bytes are no text.
+
+    Raises
+    ------
+    RecursionError
+        If it nests too deep.
+    """
+    bare = _bare(value)
+    if bare is None or isinstance(bare, str):
+        return bare
+    return json.dumps(bare, ensure_ascii=False)
+
+
+def _bare(value: object) -> Any:
+    """Return a value as JSON has it, without what says nothing; None if nothing is left."""
+    value = _builtin(value)
+    if isinstance(value, str):
+        # Half a surrogate pair has no UTF-8.
+        return value if value.isascii() else str(value).encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        pairs = ((_bare(str(key)), _bare(inner)) for key, inner in value.items())
+        return {key: inner for key, inner in pairs if inner is not None} or None
+    if isinstance(value, list):
+        return [inner for inner in map(_bare, value) if inner is not None] or None
+    if value is None or isinstance(value, bytes) or value != value:  # NaN
+        return None
+    return value if isinstance(value, bool | int | float) else str(value)
+
+
+def _builtin(value: Any) -> Any:
+    """Return an array's or a sequence's values as a list, and a number of NumPy's as Python's."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, pl.Series):
+        return value.to_list()
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=str)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _refuse_mixture(data: bytes, name: str, column: str) -> None:

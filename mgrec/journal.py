@@ -33,6 +33,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from mgrec.artifact import read_manifest
+from mgrec.data.columns import plain_frame
 from mgrec.data.features import Codes, Embeddings
 from mgrec.errors import ArtifactError, in_one_line
 from mgrec.folders import new_file, standing
@@ -244,7 +245,7 @@ def _unpacked(file: Path) -> Step:
         return _frame(arrays["removed"])["item_id"]
     root = json.loads(notes["root"])
     return Newcomers(
-        _frame(arrays["items"]),
+        plain_frame(_frame(arrays["items"])),
         None if root is None else Path(root),
         {
             name.partition(".")[2]: Embeddings(array, arrays[f"has-{name}"])

@@ -16,7 +16,7 @@ from mgrec.content.contracts import Content, Encoder, EncoderIdentity
 from mgrec.content.encoders import image_encoder, text_encoder
 from mgrec.content.encoding import encode_pictures, encode_texts
 from mgrec.data import arrays, items, npz, tables
-from mgrec.data.columns import texts
+from mgrec.data.columns import shaped, texts
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.notes import Notebook
 from mgrec.data.reading import Pair
@@ -184,7 +184,7 @@ def _rows(
         wanted = schema.get(column, kind)
         if wanted in (kind, pl.Null):
             continue
-        cast = rows[column].cast(wanted, strict=False)
+        cast = shaped(rows[column], wanted).cast(wanted, strict=False)
         lost = cast.is_null() & rows[column].is_not_null()
         if lost.any():
             row = int(lost.arg_max() or 0)

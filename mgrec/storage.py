@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mgrec.artifact import Contents, read
 from mgrec.catalogue import Catalogue
 from mgrec.content.contracts import EncoderIdentity
+from mgrec.data.columns import plain_frame
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.sequences import Sequences
 from mgrec.errors import ArtifactError
@@ -87,7 +88,7 @@ def recommender_of(contents: Contents) -> Recommender:
     )
     folder = layout["pictures"]
     catalogue = Catalogue(
-        items=contents.tables["items"],
+        items=plain_frame(contents.tables["items"]),  # earlier versions saved objects
         root=None if folder is None else Path(folder),
         vectors=vectors,
         scalers=scalers,

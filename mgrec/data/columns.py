@@ -236,6 +236,21 @@ def _words(values: pl.Series) -> pl.Series:
     return values.cast(pl.String)
 
 
+def plain_frame(frame: pl.DataFrame, name: str = "") -> pl.DataFrame:
+    """Return a frame of `plain` columns; `name` is what errors call it."""
+    return frame.with_columns(plain(column, name) for column in frame)
+
+
+def shaped(values: pl.Series, wanted: pl.DataType) -> pl.Series:
+    """Return text as lists of one where lists are wanted, and lists as their text where text is."""
+    if isinstance(wanted, pl.List) and values.dtype == pl.String:
+        row = pl.col(values.name)
+        return values.to_frame().select(pl.when(row.is_not_null()).then(pl.concat_list(row)))[:, 0]
+    if wanted == pl.String and isinstance(values.dtype, pl.List):
+        return texts(values.to_frame(), [values.name]).alias(values.name)
+    return values
+
+
 def plain(values: pl.Series, name: str = "") -> pl.Series:
     """Return a column in a type that can be saved: scalars, or lists of them.
 

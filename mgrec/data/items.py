@@ -53,12 +53,10 @@ def read(
         raise DataError(f"{table.place(row, 'item_id')}: {found}, expected each item once")
     written = _text_columns(table, text_columns)
     image = pictures(table, root)
-    own = {"item_id", "image"}
-    others = [cols.plain(c, table.name) for c in table.frame if c.name not in own]
-    items = table.frame.with_columns(ids, *others)
+    items = cols.plain_frame(table.frame.with_columns(ids), table.name)
     if "image" in items.columns:
         items = items.with_columns(image=image.paths)
-    attributes = [c for c in items.columns if c not in {*own, *written}]
+    attributes = [c for c in items.columns if c not in {"item_id", "image", *written}]
     notes.say(f"{table.name}: {len(items):,} items, {cols.kind(ids)} as ids")
     if written:
         one = len(written) == 1

@@ -8,13 +8,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mgrec.data.blocks import gather, spans
+from mgrec.data.blocks import blocks, gather, spans
 from mgrec.data.columns import positions, retyped
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.tables import short
 from mgrec.errors import DataError
 
 LARGEST_CODE = 65535
+# Largest absolute value of a vector: beyond, distances of long vectors leave 32-bit floats.
+LARGEST = 1e15
+MANY = 0.1  # share of the items from which on one vector for all of them is worth a warning
 _SMALLEST_BOOK = 256
 
 
@@ -145,16 +148,45 @@ def _ids(item_ids: Any, catalogue: pl.Series, name: str) -> pl.Series:
     return cast
 
 
+def empty_rows(given: Embeddings) -> NDArray[np.int64]:
+    """Return the items whose vector is all zeros."""
+    parts = [
+        rows[~block.any(axis=1)]
+        for rows, block in blocks(given.vectors, np.flatnonzero(given.present))
+    ]
+    return np.concatenate([np.empty(0, np.int64), *parts])
+
+
+def largest_group(given: Embeddings) -> NDArray[np.int64]:
+    """Return the items of the vector that most items share; empty where none is shared.
+
+    Vectors are compared by a 64-bit hash.
+    """
+    rows = np.flatnonzero(given.present)
+    factors = np.random.default_rng(0).integers(1, 2**63, given.dim, dtype=np.uint64)
+    hashes = np.empty(len(rows), np.uint64)
+    start = 0
+    for some, block in blocks(given.vectors, rows):
+        bits = (block + np.float32(0)).view(np.uint32)  # -0 is 0
+        hashes[start : start + len(some)] = (bits * factors).sum(axis=1, dtype=np.uint64)
+        start += len(some)
+    _, group, sizes = np.unique(hashes, return_inverse=True, return_counts=True)
+    if sizes.max(initial=0) < 2:
+        return np.empty(0, np.int64)
+    return rows[group == sizes.argmax()]
+
+
 def _finite(vectors: NDArray[np.floating[Any]], name: str) -> None:
     for span in spans(vectors):
         with np.errstate(over="ignore"):
             block = vectors[span].astype(np.float32, copy=False)
-        wrong = ~np.isfinite(block).all(axis=1)
+        wrong = ~(np.abs(block) <= LARGEST).all(axis=1)  # NaN is not smaller
         if wrong.any():
             row = int(wrong.argmax())
-            value = block[row][~np.isfinite(block[row])][0]
+            value = block[row][~(np.abs(block[row]) <= LARGEST)][0]
+            expected = f"numbers up to {LARGEST:g}" if np.isfinite(value) else "finite numbers"
             raise DataError(
-                f"{name}, row {span.start + row + 1}: found {value}, expected finite 32-bit floats"
+                f"{name}, row {span.start + row + 1}: found {value}, expected {expected}"
             )
 
 

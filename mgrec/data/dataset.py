@@ -13,14 +13,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mgrec.configs import Source
-from mgrec.data import interactions, reading
+from mgrec.data import interactions, reading, unread
 from mgrec.data import items as catalogue
 from mgrec.data.columns import texts
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.fingerprint import Fingerprint
 from mgrec.data.keys import key
 from mgrec.data.notes import Notebook, ReadNotes
-from mgrec.data.reading import Found, Pair
+from mgrec.data.reading import Found
+from mgrec.data.ready import Given
 from mgrec.data.sequences import Sequences
 from mgrec.errors import DataError
 
@@ -81,7 +82,9 @@ class Dataset:
         ``items.{parquet,csv,jsonl}`` (optional), ``interactions.{parquet,csv,jsonl}`` or
         ``sequences.txt`` (``user item item ...``, oldest first), each also as ``.gz``;
         ``embeddings/<modality>.npz`` (``item_id``, ``emb``) and ``codes/<modality>.npz``
-        (``item_id``, ``codes``). Without items, the catalogue is the items of the log.
+        (``item_id``, ``codes``), or ``.npy`` (a row for each item, in the order of ``items``) or
+        ``.parquet`` (``item_id`` and a column of lists). Without items, the catalogue is the items
+        of the log.
 
         Parameters
         ----------
@@ -110,8 +113,8 @@ class Dataset:
         *,
         columns: Mapping[str, str] | None = None,
         text_columns: Sequence[str] | None = None,
-        embeddings: Mapping[str, Embeddings | Pair] | None = None,
-        codes: Mapping[str, Codes | Pair] | None = None,
+        embeddings: Mapping[str, Given] | None = None,
+        codes: Mapping[str, Given] | None = None,
         root: str | Path | None = None,
     ) -> Dataset:
         """Take Polars or pandas frames; see `read`.
@@ -119,14 +122,16 @@ class Dataset:
         Parameters
         ----------
         items, interactions : DataFrame
-            The columns of `read`'s files; ``items`` may be None. A pandas index is ignored.
+            The columns of `read`'s files; ``items`` may be None. A pandas index is ignored. A
+            dict of columns or a list of dicts will do.
         columns, text_columns
             See `read`.
         embeddings : mapping, optional
-            By modality: `Embeddings` with a row for each row of ``items``, or
-            ``(item_ids, floats [rows, dim])``.
+            By modality: ``(item_ids, floats [rows, dim])``, or a row for each row of ``items``:
+            an array or tensor [items, dim], or `Embeddings`. Also a frame with ``item_id`` and a
+            column of lists, or a dict of item id -> vector.
         codes : mapping, optional
-            By modality: `Codes`, or ``(item_ids, integers [rows, levels])``.
+            By modality: the same with integers [rows, levels], or `Codes`.
         root : str or Path, optional
             The folder that picture paths are relative to.
 
@@ -135,7 +140,7 @@ class Dataset:
         DataError
             See `read`.
         """
-        found = reading.frames(items, interactions, columns, embeddings or {}, codes or {})
+        found = reading.frames(items, interactions, columns, embeddings, codes)
         return cls._of(found, text_columns, None if root is None else Path(root))
 
     @classmethod
@@ -150,6 +155,11 @@ class Dataset:
         taken = interactions.read(found.log, read[0]["item_id"] if read else None, notes)
         known = taken.catalogue
         items, written = read or (pl.DataFrame({"item_id": known}), ())
+        vectors = {m: reading.ready_embeddings(found, m, known, notes) for m in found.embeddings}
+        codes = {m: reading.ready_codes(found, m, known, notes) for m in found.codes}
+        if found.files is not None and root is not None:
+            images = items["image"] if "image" in items.columns else None
+            unread.about(root, found.files, images, notes)
         return cls(
             items,
             taken.users,
@@ -157,8 +167,8 @@ class Dataset:
             taken.times,
             root,
             written,
-            {m: reading.ready_embeddings(found, m, known, notes) for m in found.embeddings},
-            {m: reading.ready_codes(found, m, known, notes) for m in found.codes},
+            vectors,
+            codes,
             notes.close(),
         )
 

@@ -19,7 +19,7 @@ from mgrec.data.tables import contents, short
 from mgrec.errors import DataError
 
 # What numpy and zipfile raise for files that are cut short, changed, encrypted or something else.
-_BROKEN = (
+BROKEN = (
     ValueError,
     EOFError,
     OSError,
@@ -53,7 +53,7 @@ def load(path: Path, field: str, name: str) -> tuple[NDArray[Any], NDArray[Any]]
             if {"item_id", field} <= set(found):
                 mapped = _mapped(path, file, arrays.zip, f"{field}.npy")
                 return arrays["item_id"], arrays[field] if mapped is None else mapped
-        except _BROKEN as error:
+        except BROKEN as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             if "allow_pickle" in reason:
                 reason = "pickled objects inside, expected plain numbers or text"

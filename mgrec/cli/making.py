@@ -49,12 +49,18 @@ def check(
     """Say what was understood of your data, and what a fit would take, before any training."""
     from mgrec.recipe import Recipe
     from mgrec.study.check import check as look
+    from mgrec.study.check import content_warnings
     from mgrec.study.check_page import text
     from mgrec.study.forecast import forecast
 
     chosen = Recipe.named(recipe).override(setting)
     dataset = read(data, column, text_column)
-    found = look(dataset, chosen.split, forecast=forecast(dataset, chosen))
+    found = look(
+        dataset,
+        chosen.split,
+        forecast=forecast(dataset, chosen),
+        content=content_warnings(dataset, chosen),
+    )
     printed(found.to_dict() if as_json else text(found), as_json)
 
 

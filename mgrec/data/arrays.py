@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -158,22 +159,31 @@ def empty_rows(given: Embeddings) -> NDArray[np.int64]:
 
 
 def largest_group(given: Embeddings) -> NDArray[np.int64]:
-    """Return the items of the vector that most items share; empty where none is shared.
-
-    Vectors are compared by a 64-bit hash.
-    """
+    """Return the items of the vector that most items share; empty where none is shared."""
     rows = np.flatnonzero(given.present)
-    factors = np.random.default_rng(0).integers(1, 2**63, given.dim, dtype=np.uint64)
-    hashes = np.empty(len(rows), np.uint64)
-    start = 0
-    for some, block in blocks(given.vectors, rows):
-        bits = (block + np.float32(0)).view(np.uint32)  # -0 is 0
-        hashes[start : start + len(some)] = (bits * factors).sum(axis=1, dtype=np.uint64)
-        start += len(some)
-    _, group, sizes = np.unique(hashes, return_inverse=True, return_counts=True)
+    _, group, sizes = np.unique(_hashes(given)[rows], return_inverse=True, return_counts=True)
     if sizes.max(initial=0) < 2:
         return np.empty(0, np.int64)
     return rows[group == sizes.argmax()]
+
+
+def different(several: Sequence[Embeddings]) -> int:
+    """Count the different vectors, those of several modalities taken together."""
+    present = np.logical_or.reduce([given.present for given in several])
+    total = np.zeros(len(present), np.uint64)
+    for seed, given in enumerate(several):
+        total += _hashes(given, seed)
+    return len(np.unique(total[present]))
+
+
+def _hashes(given: Embeddings, seed: int = 0) -> NDArray[np.uint64]:
+    """Return a 64-bit hash of every item's vector, 0 where it has none."""
+    factors = np.random.default_rng(seed).integers(1, 2**63, given.dim, dtype=np.uint64)
+    hashes = np.zeros(len(given.present), np.uint64)
+    for rows, block in blocks(given.vectors, np.flatnonzero(given.present)):
+        bits = (block + np.float32(0)).view(np.uint32)  # -0 is 0
+        hashes[rows] = (bits * factors).sum(axis=1, dtype=np.uint64) | np.uint64(1)
+    return hashes
 
 
 def _finite(vectors: NDArray[np.floating[Any]], name: str) -> None:
@@ -186,7 +196,7 @@ def _finite(vectors: NDArray[np.floating[Any]], name: str) -> None:
             value = block[row][~(np.abs(block[row]) <= LARGEST)][0]
             expected = f"numbers up to {LARGEST:g}" if np.isfinite(value) else "finite numbers"
             raise DataError(
-                f"{name}, row {span.start + row + 1}: found {value}, expected {expected}"
+                f"{name}, row {span.start + row + 1}: found {value:g}, expected {expected}"
             )
 
 

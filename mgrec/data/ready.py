@@ -180,7 +180,7 @@ def _pair(table: Table, field: str) -> Pair:
     if field in lists:
         lists = [field]
     if len(lists) != 1:
-        found = short(", ".join(table.frame.columns), 200)
+        found = short(", ".join(table.frame.columns), 200)[1:-1]
         raise DataError(
             f"{table.name}: found {found}, expected item_id and one column of lists of numbers,"
             f" such as {field}"

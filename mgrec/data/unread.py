@@ -43,9 +43,7 @@ def about(root: Path, read: Collection[Path], images: pl.Series | None, notes: N
     )
     for name in _ARRAYS:
         if (root / name).is_file():
-            notes.warn(
-                "unread_files", 1, f"{name}: found a file, expected a folder; it is not read"
-            )
+            notes.warn("unread_files", 1, f"{name}: not read: found a file, expected a folder")
             continue
         passed = ready.unread(root / name, [f for f in read if f.parent == root / name])
         notes.warn(

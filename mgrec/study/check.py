@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,10 +10,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from mgrec.catalogue import sources
 from mgrec.configs import SplitConfig
+from mgrec.content.encoders import foreseen
 from mgrec.data.blocks import blocks
 from mgrec.data.dataset import Dataset
 from mgrec.data.splits import Cases, Split, split
+from mgrec.errors import DataError, RecipeError
+from mgrec.recipe import Recipe
 
 _QUANTILES = {"shortest": 0, "10%": 0.1, "25%": 0.25, "median": 0.5, "75%": 0.75, "90%": 0.9}
 _QUANTILES |= {"99%": 0.99, "longest": 1}
@@ -88,7 +92,13 @@ class Check:
         return {key: _plain(value) for key, value in asdict(self).items()}
 
 
-def check(data: Dataset, config: SplitConfig, *, forecast: str | None = None) -> Check:
+def check(
+    data: Dataset,
+    config: SplitConfig,
+    *,
+    forecast: str | None = None,
+    content: Sequence[str] = (),
+) -> Check:
     """Look a dataset over before training.
 
     Parameters
@@ -98,6 +108,8 @@ def check(data: Dataset, config: SplitConfig, *, forecast: str | None = None) ->
         The split whose cases are looked at.
     forecast : str, optional
         What a fit will take, in words; printed as it is.
+    content : sequence of str
+        What is wrong with the content that will be encoded; see `content_warnings`.
 
     Raises
     ------
@@ -118,7 +130,7 @@ def check(data: Dataset, config: SplitConfig, *, forecast: str | None = None) ->
     }
     return Check(
         understood=data.notes.read,
-        warnings=data.notes.warnings,
+        warnings=(*data.notes.warnings, *content),
         counts=counts,
         events=data.notes.events,
         period=_period(data.times),
@@ -132,6 +144,19 @@ def check(data: Dataset, config: SplitConfig, *, forecast: str | None = None) ->
         findings=_findings(data, parts),
         forecast=forecast,
     )
+
+
+def content_warnings(data: Dataset, recipe: Recipe) -> tuple[str, ...]:
+    """Say what is wrong with the texts and pictures that a recipe encodes, before it does.
+
+    Of a recipe that does not fit the data, nothing is said here.
+    """
+    try:
+        found = sources(data, recipe)
+    except (RecipeError, DataError):
+        return ()
+    encoded = [modality for modality, source in found.items() if source == "encode"]
+    return tuple(line for name in encoded for line in foreseen(data, name, recipe.content))
 
 
 def _period(times: NDArray[np.int64] | None) -> tuple[str, str] | None:

@@ -410,3 +410,21 @@ def test_a_column_that_was_empty_at_fit_takes_what_comes(shop):
     made = made.add_items(pl.DataFrame({"item_id": ["x1"], "shade": ["red"]}))
     made = made.add_items(pl.DataFrame({"item_id": ["x2"], "shade": ["blue"]}))
     assert made.catalogue.items["shade"].to_list()[-3:] == [None, "red", "blue"]
+
+
+@pytest.mark.parametrize(("value", "said"), [(3e37, "numbers up to 1e"), (9e14, "as those of")])
+def test_vectors_too_large_to_be_squared_are_refused(shop, new, value, said):
+    rows, ready = new.some(0)
+    n, dim = ready["text"].vectors.shape
+    far = Embeddings(np.full((n, dim), value, np.float32), np.ones(n, bool))
+    with pytest.raises(DataError, match=said):
+        shop.add_items(rows, embeddings={**ready, "text": far})
+
+
+def test_new_vectors_may_come_as_bare_arrays(shop, new):
+    rows, ready = new.some(0)
+    bare = {name: torch.from_numpy(one.vectors.copy()) for name, one in ready.items()}
+    made, expected = (shop.add_items(rows, embeddings=e) for e in (bare, ready))
+    assert (made.catalogue.ids.tokens == expected.catalogue.ids.tokens).all()
+    with pytest.raises(DataError, match="one row for each item, in the order of the new items"):
+        shop.add_items(rows, embeddings={"text": bare["text"][:0], "image": bare["image"]})

@@ -93,3 +93,16 @@ def test_new_items_may_write_lists_as_text_and_texts_as_lists(fitted):
     )
     assert more.catalogue.items["description"].to_list()[N:] == [["plain"], None]
     assert more.catalogue.items["title"].to_list()[N:] == ["x, y", None]
+
+
+def test_objects_of_an_earlier_artifact_are_texts_when_it_is_loaded(fitted, tmp_path):
+    items = pl.DataFrame({"item_id": range(N), "details": [{"a": i} for i in range(N)]})
+    made = replace(fitted, catalogue=replace(fitted.catalogue, items=items))
+    made.save(tmp_path / "run")
+    loaded = Recommender.load(tmp_path / "run")
+    assert loaded.catalogue.items["details"].to_list()[:2] == ['{"a": 0}', '{"a": 1}']
+    vectors = {"text": Embeddings(np.ones((1, 8), np.float32), np.ones(1, bool))}
+    more = loaded.add_items(
+        pl.DataFrame({"item_id": [90], "details": [{"b": 7}]}), embeddings=vectors
+    )
+    assert more.catalogue.items["details"][-1] == '{"b": 7}'

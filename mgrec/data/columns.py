@@ -273,7 +273,7 @@ def plain(values: pl.Series, name: str = "") -> pl.Series:
         rows: Iterable[object] = _rows_of(values)
     elif isinstance(dtype, pl.List):
         inner = dtype.inner
-        if inner in _PLAIN or inner.is_numeric():  # type: ignore[union-attr]
+        if inner in _PLAIN or inner.is_numeric():
             return values
         if inner in (pl.Categorical, pl.Enum):
             return values.cast(pl.List(pl.String))

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any, NoReturn
 
 import numpy as np
 import polars as pl
 
 from mgrec.data.csvs import decoded
-from mgrec.errors import DataError
+from mgrec.errors import DataError, in_one_line
 
+# Types of Python that a column may have as they are.
+_SCALARS = {str, int, float, bool, bytes, date, datetime, time, timedelta, Decimal}
 _INNER = re.compile(rb"[:\[,]\s*\{")  # an object where a value stands
 
 
@@ -114,11 +119,11 @@ def series(column: str, values: Sequence[Any], name: str = "") -> pl.Series:
     name : what errors call the table
     """
     column = as_text(column) or ""
-    cells = [_builtin(value) for value in values]
+    cells = [builtin(value) for value in values]
     kinds = set(map(type, cells)) - {type(None)}
     if kinds == {list}:
         made = _lists(column, cells)
-    elif kinds <= {int, float} or len(kinds) == 1:
+    elif kinds <= {int, float} or (len(kinds) <= 1 and kinds <= _SCALARS):
         made = _typed(column, cells, pl.Float64() if kinds == {int, float} else None)
     else:
         made = None
@@ -133,16 +138,19 @@ def texts(cells: Iterable[object], column: str, name: str = "") -> list[str | No
     Raises
     ------
     DataError
-        If a cell nests too deep.
+        If a cell nests too deep, or has no text.
     """
     found: list[str | None] = []
     for row, cell in enumerate(cells):
         try:
             found.append(as_text(cell))
-        except RecursionError:
+        except Exception as error:  # whatever a foreign object's methods raise
             where = f"{name}, row {row + 1}, column '{column}'".removeprefix(", ")
+            if isinstance(error, RecursionError):
+                raise DataError(f"{where}: found values nested too deep, expected less") from None
             raise DataError(
-                f"{where}: found values nested too deep, expected fewer levels"
+                f"{where}: found a value of type {type(cell).__name__} that has no text"
+                f" ({in_one_line(error)[:80]}), expected text, a number, a list or an object"
             ) from None
     return found
 
@@ -150,6 +158,8 @@ def texts(cells: Iterable[object], column: str, name: str = "") -> list[str | No
 def _typed(column: str, cells: list[Any], dtype: pl.DataType | None) -> pl.Series | None:
     """Return cells in a type that holds each of them, or None."""
     try:
+        if any(isinstance(cell, Decimal) and not cell.is_finite() for cell in cells):
+            return None
         made = pl.Series(column, cells, dtype, strict=False)
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
         return None
@@ -172,7 +182,10 @@ def _lists(column: str, cells: list[list[Any] | None]) -> pl.Series | None:
                 return pl.Series(column, cells, pl.List(dtype))
             except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
                 pass  # a number too large
-    words = [None if cell is None else [as_text(part) for part in cell] for cell in cells]
+    try:
+        words = [None if cell is None else [as_text(part) for part in cell] for cell in cells]
+    except ValueError:  # a number of thousands of digits
+        return None
     return pl.Series(column, words, pl.List(pl.String))
 
 
@@ -194,7 +207,7 @@ def as_text(value: object) -> str | None:
 
 def _bare(value: object) -> Any:
     """Return a value as JSON has it, without what says nothing; None if nothing is left."""
-    value = _builtin(value)
+    value = builtin(value)
     if isinstance(value, str):
         # Half a surrogate pair has no UTF-8.
         return value if value.isascii() else str(value).encode("utf-8", "replace").decode()
@@ -203,13 +216,22 @@ def _bare(value: object) -> Any:
         return {key: inner for key, inner in pairs if inner is not None} or None
     if isinstance(value, list):
         return [inner for inner in map(_bare, value) if inner is not None] or None
-    if value is None or isinstance(value, bytes) or value != value:  # NaN
+    if value is None or isinstance(value, bytes | bytearray | memoryview) or _missing(value):
         return None
     return value if isinstance(value, bool | int | float) else str(value)
 
 
-def _builtin(value: Any) -> Any:
+def _missing(value: object) -> bool:
+    """Whether a value is NaN, or what pandas has for a missing one."""
+    if isinstance(value, float | Decimal):
+        return math.isnan(value)
+    return type(value).__name__ in ("NAType", "NaTType")
+
+
+def builtin(value: Any) -> Any:
     """Return an array's or a sequence's values as a list, and a number of NumPy's as Python's."""
+    if isinstance(value, np.datetime64 | np.timedelta64):
+        return value.astype(f"{value.dtype.kind}8[us]").item()
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, pl.Series):

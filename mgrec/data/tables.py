@@ -278,7 +278,7 @@ def _column(column: str, values: Any, name: str, ids: Collection[str]) -> pl.Ser
 def _cells(column: str, cells: list[Any], name: str, ids: Collection[str]) -> pl.Series:
     """Return a column of Python's values; one of ids has one type."""
     if any(issubclass(kind, np.ndarray | np.generic) for kind in set(map(type, cells))):
-        cells = [c.tolist() if isinstance(c, np.ndarray | np.generic) else c for c in cells]
+        cells = [jsonl.builtin(cell) for cell in cells]
     if column in ids and (row := jsonl.stranger(cells)) is not None:
         found = f"found {short(cells[row])} ({jsonl.type_of(cells[row])})"
         expected = f"expected {jsonl.type_of(jsonl.first_of(cells))} as above"

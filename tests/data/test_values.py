@@ -174,6 +174,11 @@ class TestSaving:
             ([[1], [2.5]], [[1.0], [2.5]]),
             ([["a", None], []], [["a", None], []]),
             ([2**130, 1], [str(2**130), "1"]),
+            ([decimal.Decimal("NaN"), decimal.Decimal("1.5")], [None, "1.5"]),
+            ([np.datetime64("2024-05-17", "ns"), None], [dt.datetime(2024, 5, 17), None]),
+            ([pd.NA, "x"], [None, "x"]),
+            ([[pd.NA, 1], {"a": pd.NaT}], ["[1]", None]),
+            ([range(2), None], ["range(0, 2)", None]),
             (["half a pair \ud800", "x"], ["half a pair ?", "x"]),
             ([{"\ud800": "\udfff"}, None], ['{"?": "?"}', None]),
             ([b"\xff", b"a"], [b"\xff", b"a"]),
@@ -193,6 +198,13 @@ class TestSaving:
             found = Dataset.from_frames(frame, pl.DataFrame({"user_id": [1], "item_id": [0]}))
             assert found.items["x"].to_list() == expected
             assert saved(found.items).equals(found.items)
+
+    @pytest.mark.parametrize("cell", [10**5000, [10**5000], [10**5000, "a"]])
+    def test_values_without_a_text_are_refused_in_one_line(self, cell):
+        with pytest.raises(DataError, match=r"items, row 2, column 'x': found a value of type"):
+            Dataset.from_frames(
+                {"item_id": [0, 1], "x": ["plain", cell]}, {"user_id": [1], "item_id": [0]}
+            )
 
     def test_values_nested_too_deep_are_refused_in_one_line(self):
         deep: list[Any] = []

@@ -1,6 +1,7 @@
 """What items are called and described by, whatever type their columns have."""
 
 import datetime as dt
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -106,3 +107,11 @@ def test_objects_of_an_earlier_artifact_are_texts_when_it_is_loaded(fitted, tmp_
         pl.DataFrame({"item_id": [90], "details": [{"b": 7}]}), embeddings=vectors
     )
     assert more.catalogue.items["details"][-1] == '{"b": 7}'
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names are bytes there only")
+def test_a_folder_whose_name_is_no_utf8_can_be_saved_and_loaded(fitted, tmp_path):
+    root = tmp_path / os.fsdecode(b"data\xff")
+    made = replace(fitted, catalogue=replace(fitted.catalogue, root=root))
+    made.save(tmp_path / "run")
+    assert Recommender.load(tmp_path / "run").catalogue.root == root.resolve()

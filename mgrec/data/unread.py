@@ -39,7 +39,7 @@ def about(root: Path, read: Collection[Path], images: pl.Series | None, notes: N
     notes.warn(
         "unread_files",
         len(passed),
-        f"in {root.name or root}, not read: {_named(root, passed)}; expected {_TABLES}{more}",
+        f"in the folder, not read: {_named(root, passed)}; expected {_TABLES}{more}",
     )
     for name in _ARRAYS:
         if (root / name).is_file():

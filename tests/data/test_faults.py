@@ -298,8 +298,13 @@ def test_a_picture_path_that_leaves_the_folder_is_refused(tmp_path, image, said)
 
 
 def test_a_list_of_pictures_is_refused(tmp_path):
-    files = {"items.jsonl": '{"item_id": 1, "image": ["a.jpg"]}', "sequences.txt": "u 1"}
-    assert "expected a path" in refusal(Dataset.read, folder(tmp_path, files))
+    for n, image in enumerate(('["a.jpg"]', '{"path": "a.jpg"}', '[{"path": "a.jpg"}]')):
+        text = f'{{"item_id": 1, "image": {image}}}'
+        (tmp_path / str(n)).mkdir()
+        files = {"items.jsonl": text, "sequences.txt": "u 1"}
+        message = refusal(Dataset.read, folder(tmp_path / str(n), files))
+        assert "items.jsonl, line 1, column 'image'" in message
+        assert "expected a path" in message
 
 
 def vectors(**change: object) -> dict[str, object]:

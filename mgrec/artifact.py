@@ -311,7 +311,8 @@ def _write_files(folder: Path, contents: Contents) -> Iterator[str]:
     for name, document in contents.documents.items():
         yield (file := f"{name}.json")
         text = json.dumps(document, indent=1, ensure_ascii=False)
-        (folder / file).write_text(text + "\n", encoding="utf-8")
+        # Paths may hold what has no UTF-8; JSON's reader takes it back.
+        (folder / file).write_text(text + "\n", encoding="utf-8", errors="surrogatepass")
 
 
 def _describe(folder: Path, contents: Contents) -> Manifest:

@@ -17,13 +17,14 @@ from mgrec.configs import IdsConfig
 from mgrec.content.contracts import Content, EncoderIdentity
 from mgrec.content.encoders import embed
 from mgrec.content.shuffle import shuffled
+from mgrec.data.arrays import different
 from mgrec.data.dataset import Dataset
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.keys import key
 from mgrec.data.splits import split
 from mgrec.errors import RecipeError, nearest
 from mgrec.ids.common import common_space
-from mgrec.ids.health import health
+from mgrec.ids.health import Health, health
 from mgrec.ids.projected import Projected
 from mgrec.ids.quantiser import Quantiser, fit_quantiser
 from mgrec.ids.semantic_ids import SemanticIds, build
@@ -102,7 +103,13 @@ class Catalogue:
 
     def health_of(self, block: str) -> list[str]:
         """Return the state of a block's codebooks in words, a sentence a level first."""
-        return health(self.codes[block], block).in_words()
+        return self.codebooks(block).in_words()
+
+    def codebooks(self, block: str) -> Health:
+        """Return the health of a block's codebooks, and how many vectors they were made of."""
+        parts = list(self.vectors.values()) if block == FUSED else [self.vectors.get(block)]
+        known = [vectors for vectors in parts if vectors is not None]
+        return health(self.codes[block], block, different(known) if known else None)
 
 
 def build_catalogue(data: Dataset, recipe: Recipe, cache: Path | None = None) -> Catalogue:

@@ -30,6 +30,7 @@ import polars as pl
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from mgrec.data.columns import plain_frame
 from mgrec.data.features import Codes, Embeddings
 from mgrec.errors import ArtifactError
 from mgrec.files import check_folder, check_regular, kind_of, parsing, read_bytes
@@ -265,7 +266,7 @@ def _unpacked(file: Path) -> Step:
         return _frame(arrays["removed"])["item_id"]
     root = json.loads(notes["root"])
     return Newcomers(
-        _frame(arrays["items"]),
+        plain_frame(_frame(arrays["items"])),
         None if root is None else Path(root),
         {
             name.partition(".")[2]: Embeddings(array, arrays[f"has-{name}"])

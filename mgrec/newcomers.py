@@ -15,17 +15,18 @@ from mgrec.configs import ContentConfig
 from mgrec.content.contracts import Content, Encoder, EncoderIdentity
 from mgrec.content.encoders import check_consent, image_encoder, text_encoder
 from mgrec.content.encoding import encode_pictures, encode_texts
-from mgrec.data import arrays, items, npz, tables
-from mgrec.data.columns import texts
+from mgrec.data import items, tables
+from mgrec.data import ready as ready_made
+from mgrec.data.columns import shaped, texts
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.notes import Notebook
-from mgrec.data.reading import Pair
 from mgrec.data.rows import as_in
 from mgrec.data.tables import Table, short
 from mgrec.errors import DataError, RecipeError
 from mgrec.ids.standardise import fused
+from mgrec.progress import say
 
-Ready = Mapping[str, Embeddings | Codes | Pair]
+Ready = Mapping[str, ready_made.Given]
 EncoderOf = Callable[[str, str], Encoder[Any]]  # modality and name -> encoder
 
 
@@ -59,22 +60,23 @@ def ready_in(folder: Path, catalogue: Catalogue) -> Ready:
 
     Parameters
     ----------
-    folder : of ``<modality>.npz`` files (``item_id``, and ``emb`` or ``codes``)
+    folder : of ``<modality>.npz`` files (``item_id``, and ``emb`` or ``codes``), ``.npy`` or
+        ``.parquet``, as in a data folder
 
     Raises
     ------
     DataError
         If there is no such file, or one is not whole.
     """
-    files = sorted([*folder.glob("*.npz"), *folder.glob("*.npz.gz")])
-    if not files:
-        raise DataError(f"{folder}: found no files, expected such as text.npz")
-    found = {file.name.removesuffix(".gz").removesuffix(".npz"): file for file in files}
     bare = catalogue.codes.keys() - catalogue.vectors.keys() - {FUSED}
-    return {
-        name: npz.load(file, "codes" if name in bare else "emb", file.name)
-        for name, file in found.items()
-    }
+    found = ready_made.in_folder(folder, lambda name: "codes" if name in bare else "emb")
+    passed = ready_made.unread(folder, ready_made.files(folder).values())
+    if not found:
+        there = short(", ".join(passed), 100) if passed else "no files"
+        raise DataError(f"{folder}: found {there}, expected such as text.npz")
+    if passed:
+        say(f"warning: {folder}: not read: {short(', '.join(passed), 200)}")
+    return found
 
 
 def newcomers(
@@ -109,7 +111,7 @@ def newcomers(
     RecipeError
         If the encoder here is not the one that the catalogue was made with.
     """
-    ready = ready or {}
+    ready = ready_made.by_modality(ready, "embeddings")
     table = _table(given, catalogue.columns)
     if folder is None and isinstance(given, str | Path):
         folder = Path(given).parent
@@ -199,7 +201,7 @@ def _rows(
         wanted = schema.get(column, kind)
         if wanted in (kind, pl.Null):
             continue
-        cast = rows[column].cast(wanted, strict=False)
+        cast = shaped(rows[column], wanted).cast(wanted, strict=False)
         lost = cast.is_null() & rows[column].is_not_null()
         if lost.any():
             row = int(lost.arg_max() or 0)
@@ -220,18 +222,15 @@ def _rows(
     return rows, written
 
 
-def _embeddings(given: Embeddings | Codes | Pair, modality: str, rows: pl.DataFrame) -> Embeddings:
+def _embeddings(given: ready_made.Given, modality: str, rows: pl.DataFrame) -> Embeddings:
     name = f"embeddings of '{modality}'"
     if isinstance(given, Codes):
         raise DataError(f"{name}: found codes, expected vectors, as the catalogue was made of")
-    if isinstance(given, Embeddings):
-        arrays.checked(given, rows["item_id"], name)
-        return given
-    return arrays.embeddings(*given, rows["item_id"], name)[0]
+    return ready_made.embeddings(given, rows["item_id"], name, "the new items")[0]
 
 
 def _codes(
-    given: Embeddings | Codes | Pair | None,
+    given: ready_made.Given | None,
     have: Codes,
     modality: str,
     rows: pl.DataFrame,
@@ -245,11 +244,7 @@ def _codes(
         return Codes(nothing, np.zeros(len(rows), bool), have.sizes)
     if isinstance(given, Embeddings):
         raise DataError(f"{name}: found vectors, expected codes, as the catalogue was made of")
-    if isinstance(given, Codes):
-        arrays.checked(given, rows["item_id"], name)
-        found = given
-    else:
-        found = arrays.codes(*given, rows["item_id"], name)[0]
+    found, _ = ready_made.codes(given, rows["item_id"], name, "the new items")
     if found.levels != have.levels or (found.codes >= have.sizes).any():
         raise DataError(
             f"{name}: found {found.levels} levels up to code {int(found.codes.max())},"

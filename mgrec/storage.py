@@ -25,6 +25,7 @@ from mgrec.consistency import (
 )
 from mgrec.content.contracts import EncoderIdentity
 from mgrec.cores import check_process
+from mgrec.data.columns import plain_frame
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.sequences import Sequences
 from mgrec.errors import ArtifactError, DataError, RequestError
@@ -102,7 +103,7 @@ def recommender_of(contents: Contents) -> Recommender:
     )
     folder = layout["pictures"]
     catalogue = Catalogue(
-        items=contents.tables["items"],
+        items=plain_frame(contents.tables["items"]),  # earlier versions saved objects
         root=None if folder is None else Path(folder),
         vectors=vectors,
         scalers=scalers,

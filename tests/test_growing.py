@@ -471,3 +471,21 @@ def test_an_artifact_of_before_column_names_were_saved_is_loaded(renamed):
     layout = {k: v for k, v in contents.documents["layout"].items() if k != "columns"}
     old = replace(contents, documents={**contents.documents, "layout": layout})
     assert recommender_of(old).catalogue.columns == {}
+
+
+@pytest.mark.parametrize(("value", "said"), [(3e37, "numbers up to 1e"), (9e14, "as those of")])
+def test_vectors_too_large_to_be_squared_are_refused(shop, new, value, said):
+    rows, ready = new.some(0)
+    n, dim = ready["text"].vectors.shape
+    far = Embeddings(np.full((n, dim), value, np.float32), np.ones(n, bool))
+    with pytest.raises(DataError, match=said):
+        shop.add_items(rows, embeddings={**ready, "text": far})
+
+
+def test_new_vectors_may_come_as_bare_arrays(shop, new):
+    rows, ready = new.some(0)
+    bare = {name: torch.from_numpy(one.vectors.copy()) for name, one in ready.items()}
+    made, expected = (shop.add_items(rows, embeddings=e) for e in (bare, ready))
+    assert (made.catalogue.ids.tokens == expected.catalogue.ids.tokens).all()
+    with pytest.raises(DataError, match="one row for each item, in the order of the new items"):
+        shop.add_items(rows, embeddings={"text": bare["text"][:0], "image": bare["image"]})

@@ -57,13 +57,19 @@ def check(
     """
     from mgrec.recipe import Recipe
     from mgrec.study.check import check as look
+    from mgrec.study.check import content_warnings
     from mgrec.study.check_page import text
     from mgrec.study.forecast import forecast
 
     set_threads(threads)
     chosen = Recipe.named(recipe).override(setting)
     dataset = read(data, column, text_column)
-    found = look(dataset, chosen.split, forecast=forecast(dataset, chosen))
+    found = look(
+        dataset,
+        chosen.split,
+        forecast=forecast(dataset, chosen),
+        content=content_warnings(dataset, chosen),
+    )
     printed(found.to_dict() if as_json else text(found), as_json)
 
 

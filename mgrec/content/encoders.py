@@ -11,6 +11,7 @@ from mgrec.configs import ContentConfig
 from mgrec.content.cache import VectorCache
 from mgrec.content.contracts import Content, Encoder, EncoderIdentity, PictureEncoder
 from mgrec.content.encoding import encode_pictures, encode_texts, given
+from mgrec.content.quality import shared, shared_pictures, unread
 from mgrec.content.shuffle import permuted
 from mgrec.errors import DataError, MissingExtra, RecipeError
 
@@ -77,6 +78,24 @@ def embed(
         reasons = "; ".join(content.problems) or "none is given"
         raise DataError(f"{modality}: no item has a usable {modality} ({reasons})")
     return content
+
+
+def foreseen(data: Catalogue, modality: str, config: ContentConfig) -> tuple[str, ...]:
+    """Say what is wrong with a modality's content before it is encoded; no network, no model.
+
+    Of an encoder that is neither packaged nor a folder, or whose packages are not installed,
+    nothing is known.
+    """
+    if modality == "image":
+        return shared_pictures(data.pictures())
+    texts = [given(text) for text in data.texts()]
+    name, found = config.text_encoder, shared(modality, texts, texts)
+    if name != PACKAGED and not Path(name).is_dir():
+        return found
+    try:
+        return unread(texts, text_encoder(name)) + found
+    except MissingExtra:
+        return found
 
 
 def text_encoder(name: str = PACKAGED) -> Encoder[str]:

@@ -23,6 +23,7 @@ from mgrec.content.pictures import (
     quiet,
     read_picture,
 )
+from mgrec.content.quality import collapsed, shared, unread
 from mgrec.data.features import Embeddings
 from mgrec.errors import RecipeError
 from mgrec.progress import bar
@@ -69,7 +70,9 @@ def encode_texts(
             writer.add(part, vectors)
             known.update(zip(part, vectors, strict=True))
             progress.advance(len(part))
-    return Content(*_rows(keys, known, encoder))
+    embeddings, identity = _rows(keys, known, encoder)
+    problems = unread(known_as, encoder) or collapsed("text", keys, embeddings)
+    return Content(embeddings, identity, (*problems, *shared("text", keys, known_as)))
 
 
 def encode_pictures(
@@ -109,7 +112,9 @@ def encode_pictures(
     known |= fresh
     found = [broken.get(entry, entry) if isinstance(entry, bytes) else entry for entry in found]
     keys = [entry if isinstance(entry, bytes) else None for entry in found]
-    return Content(*_rows(keys, known, encoder), _problems(found, pictures))
+    embeddings, identity = _rows(keys, known, encoder)
+    same = shared("image", keys, pictures) + collapsed("image", keys, embeddings)
+    return Content(embeddings, identity, (*_problems(found, pictures), *same))
 
 
 def given(text: str | None) -> str | None:

@@ -21,6 +21,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -30,6 +31,11 @@ Picture = Path | bytes
 MAX_PIXELS = 50_000_000
 # What a catalogue may hold. Not among them: formats that start other programs (EPS).
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO", "MPO")
+# Limits of a file, so that decoding one ends in about a second. Honest pictures stay far below.
+MAX_BYTES = 100_000_000
+_READS, _BYTES_A_READ = 20_000, 128  # reads allowed: so many, and one more for so many bytes
+_SCANS, _BLOCKS = 64, 10_000  # of a progressive JPEG, and of Photoshop's data in one
+_SLOW_BYTES, _SLOW_PIXELS = 100_000, 1_000_000  # for what Pillow decodes in Python
 _ORIENTATION = 0x0112  # EXIF tag
 
 
@@ -64,15 +70,17 @@ def read_picture(source: Picture, side: int) -> Image:
     Raises
     ------
     PictureProblem
-        If it is missing, empty, no picture, corrupt, cut off or over `MAX_PIXELS`.
+        If it is missing, empty, no picture, corrupt, cut off, over `MAX_PIXELS` or `MAX_BYTES`, or
+        takes too long to decode for its size.
     """
     from PIL import Image, UnidentifiedImageError
 
     with _opened(source) as stream:
         try:
-            with Image.open(stream, formats=_formats()) as picture:
+            with Image.open(_bounded(stream), formats=_formats()) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise PictureProblem(f"over {MAX_PIXELS // 10**6} million pixels")
+                _refuse_slow(picture)
                 # A JPEG is decoded at a half, quarter or eighth of its size, if that is enough.
                 picture.draft(None, (2 * side, 2 * side))
                 picture.load()
@@ -93,8 +101,53 @@ def is_pixel(source: Picture) -> bool:
     """Whether a picture that can be read has one pixel, as those have that web pages count by."""
     from PIL import Image
 
-    with _opened(source) as stream, Image.open(stream, formats=_formats()) as picture:
+    with (
+        _opened(source) as stream,
+        Image.open(_bounded(stream), formats=_formats()) as picture,
+    ):
         return picture.size == (1, 1)
+
+
+class _Counted(BytesIO):
+    """A file in memory that may be read a limited number of times.
+
+    Pillow reads a file's parts one by one in Python: millions of empty ones take it minutes.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.size = len(data)
+        self._left = _READS + len(data) // _BYTES_A_READ
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise PictureProblem("too many parts in the file")
+        return super().read(size)
+
+
+def _bounded(stream: BytesIO | BufferedReader) -> _Counted:
+    """Return a file's bytes, unless it is of those that take long to decode."""
+    data = stream.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise PictureProblem(f"over {MAX_BYTES // 10**6} million bytes")
+    jpeg = data.startswith(b"\xff\xd8")  # each of its scans goes over all pixels
+    if jpeg and (data.count(b"\xff\xda") > _SCANS or data.count(b"8BIM") > _BLOCKS):
+        raise PictureProblem("too many parts in the file")
+    return _Counted(data)
+
+
+def _refuse_slow(picture: ImageFile) -> None:
+    """Refuse what Pillow decodes in Python, a pixel at a time, unless it is small.
+
+    That are BMP with run lengths, and PPM as text or of other than 8 bits.
+    """
+    from PIL import Image
+
+    in_python = any(tile[0] in Image.DECODERS for tile in picture.tile)
+    size = getattr(picture.fp, "size", 0)
+    if in_python and (size > _SLOW_BYTES or picture.width * picture.height > _SLOW_PIXELS):
+        raise PictureProblem("a format that takes long to decode, and large")
 
 
 @contextmanager
@@ -148,13 +201,16 @@ def _eight_bits(picture: Image) -> Image:
     """
     from PIL import Image
 
-    values = np.nan_to_num(np.asarray(picture, np.float32))
+    values = np.array(picture, np.float32)
+    np.nan_to_num(values, copy=False)
     highest = float(values.max(initial=0))
     if picture.mode == "F":
         top = next((t for t in (1, 255, 65535) if highest <= t), highest)
     else:
         top = max(65535, highest)
-    return Image.fromarray((values.clip(0, None) * (255 / top)).astype(np.uint8))
+    np.clip(values, 0, None, out=values)
+    values *= 255 / top
+    return Image.fromarray(values.astype(np.uint8))
 
 
 def attempt(task: Callable[[A], B], on: A) -> B | PictureProblem:

@@ -116,6 +116,47 @@ class SentenceEncoder:
         )
         return np.asarray(vectors, np.float32)
 
+    def unknown(self, texts: Sequence[str]) -> NDArray[np.float64] | None:
+        """Return the share of each text's pieces that the model does not know, [texts].
+
+        None where the model's files do not say. The model itself is not loaded.
+        """
+        tokenizer = self._tokenizer
+        if tokenizer is None:
+            return None
+        names = ("[UNK]", "<unk>", "<|unk|>")
+        unknown = next((i for n in names if (i := tokenizer.token_to_id(n)) is not None), None)
+        if unknown is None:  # it works on bytes, and knows all of them
+            return None
+        read = tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return np.array([one.ids.count(unknown) / max(1, len(one.ids)) for one in read])
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        """The model's tokenizer without its padding, None where there is none to be read."""
+        file = self._tokenizer_file()
+        if file is None:
+            return None
+        from tokenizers import Tokenizer
+
+        try:
+            found = Tokenizer.from_file(str(file))
+        except Exception:  # it raises nothing more special; loading the model says what is wrong
+            return None
+        found.no_padding()
+        return found
+
+    def _tokenizer_file(self) -> Path | None:
+        if self.local:
+            return next(iter(sorted(Path(self.source).rglob("tokenizer.json"))), None)
+        from huggingface_hub import try_to_load_from_cache
+
+        cache = os.getenv("SENTENCE_TRANSFORMERS_HOME")
+        found = try_to_load_from_cache(
+            self.source, "tokenizer.json", cache_dir=cache, revision=self.commit
+        )
+        return Path(found) if isinstance(found, str) else None
+
 
 def _probe(reads: str) -> Any:
     if reads == "text":

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mgrec.data.blocks import gather, spans
+from mgrec.data.blocks import blocks, gather, spans
 from mgrec.data.columns import positions, retyped
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.tables import short
 from mgrec.errors import DataError
 
 LARGEST_CODE = 65535
+# Largest absolute value of a vector: beyond, distances of long vectors leave 32-bit floats.
+LARGEST = 1e15
+MANY = 0.1  # share of the items from which on one vector for all of them is worth a warning
 _SMALLEST_BOOK = 256
 
 
@@ -145,16 +149,54 @@ def _ids(item_ids: Any, catalogue: pl.Series, name: str) -> pl.Series:
     return cast
 
 
+def empty_rows(given: Embeddings) -> NDArray[np.int64]:
+    """Return the items whose vector is all zeros."""
+    parts = [
+        rows[~block.any(axis=1)]
+        for rows, block in blocks(given.vectors, np.flatnonzero(given.present))
+    ]
+    return np.concatenate([np.empty(0, np.int64), *parts])
+
+
+def largest_group(given: Embeddings) -> NDArray[np.int64]:
+    """Return the items of the vector that most items share; empty where none is shared."""
+    rows = np.flatnonzero(given.present)
+    _, group, sizes = np.unique(_hashes(given)[rows], return_inverse=True, return_counts=True)
+    if sizes.max(initial=0) < 2:
+        return np.empty(0, np.int64)
+    return rows[group == sizes.argmax()]
+
+
+def different(several: Sequence[Embeddings]) -> int:
+    """Count the different vectors, those of several modalities taken together."""
+    present = np.logical_or.reduce([given.present for given in several])
+    total = np.zeros(len(present), np.uint64)
+    for seed, given in enumerate(several):
+        total += _hashes(given, seed)
+    return len(np.unique(total[present]))
+
+
+def _hashes(given: Embeddings, seed: int = 0) -> NDArray[np.uint64]:
+    """Return a 64-bit hash of every item's vector, 0 where it has none."""
+    factors = np.random.default_rng(seed).integers(1, 2**63, given.dim, dtype=np.uint64)
+    hashes = np.zeros(len(given.present), np.uint64)
+    for rows, block in blocks(given.vectors, np.flatnonzero(given.present)):
+        bits = (block + np.float32(0)).view(np.uint32)  # -0 is 0
+        hashes[rows] = (bits * factors).sum(axis=1, dtype=np.uint64) | np.uint64(1)
+    return hashes
+
+
 def _finite(vectors: NDArray[np.floating[Any]], name: str) -> None:
     for span in spans(vectors):
         with np.errstate(over="ignore"):
             block = vectors[span].astype(np.float32, copy=False)
-        wrong = ~np.isfinite(block).all(axis=1)
+        wrong = ~(np.abs(block) <= LARGEST).all(axis=1)  # NaN is not smaller
         if wrong.any():
             row = int(wrong.argmax())
-            value = block[row][~np.isfinite(block[row])][0]
+            value = block[row][~(np.abs(block[row]) <= LARGEST)][0]
+            expected = f"numbers up to {LARGEST:g}" if np.isfinite(value) else "finite numbers"
             raise DataError(
-                f"{name}, row {span.start + row + 1}: found {value}, expected finite 32-bit floats"
+                f"{name}, row {span.start + row + 1}: found {value:g}, expected {expected}"
             )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mgrec.data.jsonl import as_text
+from mgrec.data import jsonl
 from mgrec.data.tables import Table, short
 from mgrec.errors import DataError
 
@@ -38,6 +38,17 @@ _DAYS = (
     ("%Y%m%d%H%M%S", 19000101000000, 21001231235959),
 )
 _REVERSED = (("%d%m%Y", 1011900, 31122100), ("%m%d%Y", 1011900, 12312100))  # not in order of time
+# Types of scalars that are saved and read as they are, beside numbers.
+_PLAIN = (
+    pl.String,
+    pl.Boolean,
+    pl.Date,
+    pl.Datetime,
+    pl.Time,
+    pl.Duration,
+    pl.Binary,
+    pl.Null,
+)
 # Smallest size (absolute) at which a number of seconds is taken for the finer unit: as seconds,
 # 1e11 would be the year 5138; as milliseconds it is 1973.
 _UNITS = (
@@ -317,11 +328,14 @@ def stray(values: pl.Series) -> int | None:
     return int(strange.fill_null(False).arg_max() or 0)
 
 
-def texts(frame: pl.DataFrame, columns: tuple[str, ...]) -> pl.Series:
-    """Return String [rows]: columns joined by ". ", lists within by ", "; null where empty."""
+def texts(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
+    """Return String [rows]: columns joined by ". ", lists within by ", "; null where empty.
+
+    This is the text of any value, wherever one is shown or encoded.
+    """
     parts: list[pl.Expr] = []
     for column in columns:
-        part = _words(frame[column]).alias(f"part {len(parts)}").str.strip_chars()
+        part = _words(plain(frame[column])).alias(f"part {len(parts)}").str.strip_chars()
         parts.append(pl.when(part != "").then(part))
     if not parts:
         return pl.Series("text", [None] * len(frame), dtype=pl.String)
@@ -330,11 +344,69 @@ def texts(frame: pl.DataFrame, columns: tuple[str, ...]) -> pl.Series:
 
 
 def _words(values: pl.Series) -> pl.Series:
-    """Return values as text: lists joined by ", ", what is nested deeper as JSON."""
-    if isinstance(values.dtype, pl.Array):
-        values = values.arr.to_list()
-    if isinstance(values.dtype, pl.List) and not values.dtype.inner.is_nested():
+    """Return plain values as text: lists joined by ", "."""
+    dtype = values.dtype
+    if isinstance(dtype, pl.List) and dtype.inner not in (pl.Binary, pl.Duration):
         return values.cast(pl.List(pl.String)).list.drop_nulls().list.join(", ")
-    if values.dtype.is_nested() or values.dtype in (pl.Object, pl.Binary, pl.Duration):
-        return pl.Series([as_text(value) for value in values.to_list()], dtype=pl.String)
+    if isinstance(dtype, pl.List) or dtype in (pl.Binary, pl.Duration):
+        return pl.Series(values.name, jsonl.texts(values.to_list(), values.name), dtype=pl.String)
     return values.cast(pl.String)
+
+
+def plain_frame(frame: pl.DataFrame, name: str = "") -> pl.DataFrame:
+    """Return a frame of `plain` columns; `name` is what errors call it."""
+    return frame.with_columns(plain(column, name) for column in frame)
+
+
+def shaped(values: pl.Series, wanted: pl.DataType) -> pl.Series:
+    """Return text as lists of one where lists are wanted, and lists as their text where text is."""
+    if isinstance(wanted, pl.List) and values.dtype == pl.String:
+        row = pl.col(values.name)
+        return values.to_frame().select(pl.when(row.is_not_null()).then(pl.concat_list(row)))[:, 0]
+    if wanted == pl.String and isinstance(values.dtype, pl.List):
+        return texts(values.to_frame(), [values.name]).alias(values.name)
+    return values
+
+
+def plain(values: pl.Series, name: str = "") -> pl.Series:
+    """Return a column in a type that can be saved: scalars, or lists of them.
+
+    Objects, and what nests deeper, become text, one JSON value per row. Categories become the text
+    that they stand for.
+
+    Raises
+    ------
+    DataError
+        If a value nests too deep.
+    """
+    dtype = values.dtype
+    if isinstance(dtype, pl.Array):
+        return plain(values.arr.to_list(), name)
+    if dtype in (pl.Categorical, pl.Enum):
+        return values.cast(pl.String)
+    if dtype in _PLAIN or dtype.is_numeric():
+        return values
+    if isinstance(dtype, pl.Struct):
+        rows: Iterable[object] = _rows_of(values)
+    elif isinstance(dtype, pl.List):
+        inner = dtype.inner
+        if inner in _PLAIN or inner.is_numeric():
+            return values
+        if inner in (pl.Categorical, pl.Enum):
+            return values.cast(pl.List(pl.String))
+        parts = values.to_frame().iter_slices(1024)
+        rows = (row for part in parts for row in part.to_series().to_list())
+    else:  # objects of Python, and types that are not Polars' own
+        return jsonl.series(values.name, values.to_list(), name)
+    return pl.Series(values.name, jsonl.texts(rows, values.name, name), dtype=pl.String)
+
+
+def _rows_of(structs: pl.Series) -> list[dict[str, Any]]:
+    """Return each row's object without nulls: of a thousand keys in all, a row may have ten."""
+    rows: list[dict[str, Any]] = [{} for _ in range(len(structs))]
+    for field in structs.struct.fields:
+        values = structs.struct.field(field)
+        there = values.is_not_null().arg_true()
+        for row, value in zip(there, values.gather(there).to_list(), strict=True):
+            rows[row][field] = value
+    return rows

@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 
 from mgrec.configs import Source
 from mgrec.cores import check_process
-from mgrec.data import interactions, reading, unused
+from mgrec.data import interactions, reading, unread, unused
 from mgrec.data import items as catalogue
 from mgrec.data.columns import texts
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.fingerprint import Fingerprint
 from mgrec.data.keys import key
 from mgrec.data.notes import Notebook, ReadNotes
-from mgrec.data.reading import Found, Pair
+from mgrec.data.reading import Found
+from mgrec.data.ready import Given
 from mgrec.data.sequences import Sequences
 from mgrec.errors import DataError
 
@@ -85,7 +86,9 @@ class Dataset:
         ``items.{parquet,csv,jsonl}`` (optional), ``interactions.{parquet,csv,jsonl}`` or
         ``sequences.txt`` (``user item item ...``, oldest first), each also as ``.gz``;
         ``embeddings/<modality>.npz`` (``item_id``, ``emb``) and ``codes/<modality>.npz``
-        (``item_id``, ``codes``). Without items, the catalogue is the items of the log.
+        (``item_id``, ``codes``), or ``.npy`` (a row for each item, in the order of ``items``) or
+        ``.parquet`` (``item_id`` and a column of lists). Without items, the catalogue is the items
+        of the log.
 
         Parameters
         ----------
@@ -116,8 +119,8 @@ class Dataset:
         *,
         columns: Mapping[str, str] | None = None,
         text_columns: Sequence[str] | None = None,
-        embeddings: Mapping[str, Embeddings | Pair] | None = None,
-        codes: Mapping[str, Codes | Pair] | None = None,
+        embeddings: Mapping[str, Given] | None = None,
+        codes: Mapping[str, Given] | None = None,
         root: str | Path | None = None,
     ) -> Dataset:
         """Take Polars or pandas frames; see `read`.
@@ -125,14 +128,16 @@ class Dataset:
         Parameters
         ----------
         items, interactions : DataFrame
-            The columns of `read`'s files; ``items`` may be None. A pandas index is ignored.
+            The columns of `read`'s files; ``items`` may be None. A pandas index is ignored. A
+            dict of columns or a list of dicts will do.
         columns, text_columns
             See `read`.
         embeddings : mapping, optional
-            By modality: `Embeddings` with a row for each row of ``items``, or
-            ``(item_ids, floats [rows, dim])``.
+            By modality: ``(item_ids, floats [rows, dim])``, or a row for each row of ``items``:
+            an array or tensor [items, dim], or `Embeddings`. Also a frame with ``item_id`` and a
+            column of lists, or a dict of item id -> vector.
         codes : mapping, optional
-            By modality: `Codes`, or ``(item_ids, integers [rows, levels])``.
+            By modality: the same with integers [rows, levels], or `Codes`.
         root : str or Path, optional
             The folder that picture paths are relative to.
 
@@ -142,7 +147,7 @@ class Dataset:
             See `read`.
         """
         check_process()
-        found = reading.frames(items, interactions, columns, embeddings or {}, codes or {})
+        found = reading.frames(items, interactions, columns, embeddings, codes)
         return cls._of(found, text_columns, None if root is None else Path(root))
 
     @classmethod
@@ -154,18 +159,17 @@ class Dataset:
             read = catalogue.read(found.items, text_columns, root, notes)
         elif text_columns:
             raise DataError(f"text columns {', '.join(text_columns)}: there is no items file")
-        notes.warn(
-            "unread_files",
-            len(found.unread),
-            f"no items file; not read: {', '.join(found.unread)}: expected items.parquet, .csv or"
-            " .jsonl",
-        )
         ids = read[0]["item_id"] if read else None
         unused.check_ids(found.log, found.mapped, found.items, ids, notes)
         unused.about_moments(found.log, notes)
         taken = interactions.read(found.log, ids, notes)
         known = taken.catalogue
         items, written = read or (pl.DataFrame({"item_id": known}), ())
+        vectors = {m: reading.ready_embeddings(found, m, known, notes) for m in found.embeddings}
+        codes = {m: reading.ready_codes(found, m, known, notes) for m in found.codes}
+        if found.files is not None and root is not None:
+            images = items["image"] if "image" in items.columns else None
+            unread.about(root, found.files, images, notes)
         return cls(
             items,
             taken.users,
@@ -173,8 +177,8 @@ class Dataset:
             taken.times,
             root,
             written,
-            {m: reading.ready_embeddings(found, m, known, notes) for m in found.embeddings},
-            {m: reading.ready_codes(found, m, known, notes) for m in found.codes},
+            vectors,
+            codes,
             notes.close(),
             {} if found.items is None else found.items.renames,
         )

@@ -57,10 +57,10 @@ def read(
     cols.refuse_infinity(table)
     written = _text_columns(table, text_columns)
     image = pictures(table, root)
-    items = table.frame.with_columns(item_id=ids)
+    items = cols.plain_frame(table.frame.with_columns(ids), table.name)
     if "image" in items.columns:
         items = items.with_columns(image=image.paths)
-    others = [c for c in items.columns if c not in {"item_id", "image", *written}]
+    attributes = [c for c in items.columns if c not in {"item_id", "image", *written}]
     notes.say(f"{table.name}: {len(items):,} items, {cols.kind(ids)} as ids")
     if written:
         one = len(written) == 1
@@ -69,8 +69,8 @@ def read(
     if "image" in items.columns:
         n = len(items) - int(items["image"].null_count())
         notes.say(f"pictures: column image, {n:,} files")
-    if others:
-        kinds = [f"{name} ({_kind(table, name)})" for name in others]
+    if attributes:
+        kinds = [f"{name} ({_kind(items, table, name)})" for name in attributes]
         notes.say(f"attributes: {', '.join(kinds)}")
     notes.warn(
         "missing_pictures",
@@ -81,14 +81,13 @@ def read(
     return items, written
 
 
-def _kind(table: Table, column: str) -> str:
+def _kind(items: pl.DataFrame, table: Table, column: str) -> str:
     """Return what a column holds, and what makes it text where nearly all are numbers."""
-    kind = cols.WORDS[cols.kind_of(table.frame.schema[column])]
-    row = cols.stray(table.frame[column])
+    kind = cols.WORDS[cols.kind_of(items.schema[column])]
+    row = cols.stray(items[column])
     if row is None:
         return kind
-    value = short(table.frame[column][row])
-    return f"{kind}, not numbers: {table.place(row)} has {value}"
+    return f"{kind}, not numbers: {table.place(row)} has {short(items[column][row])}"
 
 
 def _text_columns(table: Table, wanted: Sequence[str] | None) -> tuple[str, ...]:

@@ -6,7 +6,9 @@ import io
 import json
 import math
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any, NoReturn
 
 import numpy as np
@@ -14,7 +16,11 @@ import polars as pl
 
 from mgrec.data import literals
 from mgrec.data.csvs import decoded
-from mgrec.errors import DataError
+from mgrec.errors import DataError, in_one_line
+
+# Types of Python that a column may have as they are.
+_SCALARS = {str, int, float, bool, bytes, date, datetime, time, timedelta, Decimal}
+_INNER = re.compile(rb"[:\[,]\s*\{")  # an object where a value stands
 
 MAX_DEPTH = 64  # of brackets in a line; Polars crashes at about a thousand
 _BLOCK = 16 << 20
@@ -31,10 +37,15 @@ def read(data: bytes, name: str, ids: Collection[str] = ()) -> pl.DataFrame:
     """
     _refuse_depth(data, name)
     try:
-        frame = pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
+        # The fast reader gives objects one type with the keys of all of them, whose size is the
+        # rows times the keys.
+        quick = not _objects(data)
+        frame = pl.read_ndjson(io.BytesIO(data), infer_schema_length=None) if quick else None
     except pl.exceptions.PolarsError:
-        # The fast reader does not name the line. The slow one does, or else finds only columns
-        # that mix lists and objects, which are kept as JSON text.
+        # The fast reader does not name the line. The slow one does, or else finds only columns of
+        # mixed types.
+        frame = None
+    if frame is None:
         frame = _slowly(data, name)
     for column in ids:
         if column in frame.columns and frame.schema[column] == pl.String:
@@ -68,6 +79,13 @@ def excerpt(line: str) -> str:
     return repr(line.strip() if len(line) < 60 else f"{line.strip()[:50]}...")
 
 
+def _objects(data: bytes) -> bool:
+    """Whether there may be objects inside the lines' own."""
+    if data.count(b"{") <= data.count(b"\n") + 1:
+        return False
+    return _INNER.search(data) is not None
+
+
 def line_of(data: bytes, row: int) -> int:
     """Return the line, from 1, of the object that ``read`` returned as ``row``."""
     for number, (line, _) in enumerate(_lines(data, "")):
@@ -85,9 +103,22 @@ def _lines(data: bytes, name: str) -> Iterator[tuple[int, str]]:
 
 def _slowly(data: bytes, name: str) -> pl.DataFrame:
     """Parse line by line; raise for the first line that is wrong."""
-    rows = [_object(line, number, name) for number, line in _lines(data, name)]
+    rows = []
+    for number, line in _lines(data, name):
+        row = _object(line, number, name)
+        try:  # as text at once: Python's objects take ten times the memory
+            rows.append({k: as_text(v) if isinstance(v, dict) else v for k, v in row.items()})
+        except RecursionError:
+            raise DataError(
+                f"{name}, line {number}: found values nested too deep, expected fewer levels"
+            ) from None
+    return of_records(rows, name)
+
+
+def of_records(rows: Sequence[Mapping[Any, Any]], name: str) -> pl.DataFrame:
+    """Return rows as a frame; a key that a row lacks is null."""
     columns = dict.fromkeys(key for row in rows for key in row)
-    return pl.DataFrame([series(c, [row.get(c) for row in rows]) for c in columns])
+    return pl.DataFrame([series(str(c), [row.get(c) for row in rows], name) for c in columns])
 
 
 def _object(line: str, number: int, name: str) -> dict[str, Any]:
@@ -116,21 +147,137 @@ def _finite(text: str) -> float:
     return number
 
 
-def series(column: str, values: list[Any]) -> pl.Series:
-    """Return a column of any values; what no column type holds becomes JSON text."""
-    kinds = set(map(type, values)) - {type(None)}
-    nested = not kinds.isdisjoint({list, dict})
-    inner = {type(part) for value in values for part in value or ()} if kinds == {list} else {dict}
-    if not nested or inner <= {str} or inner <= {int}:
-        made = pl.Series(column, values, strict=False)
-        if made.dtype != pl.Object:
-            return made
-    return pl.Series(column, [as_text(value) for value in values], dtype=pl.String)
+def series(column: str, values: Sequence[Any], name: str = "") -> pl.Series:
+    """Return a column of any values.
+
+    Scalars of one type keep it, and so do lists of them. Scalars of several types become text.
+    Anything nested deeper becomes text, one JSON value per row: no type holds the keys of all rows.
+
+    Parameters
+    ----------
+    name : what errors call the table
+    """
+    column = as_text(column) or ""
+    cells = [builtin(value) for value in values]
+    kinds = set(map(type, cells)) - {type(None)}
+    if kinds == {list}:
+        made = _lists(column, cells)
+    elif kinds <= {int, float} or (len(kinds) <= 1 and kinds <= _SCALARS):
+        made = _typed(column, cells, pl.Float64() if kinds == {int, float} else None)
+    else:
+        made = None
+    if made is None:
+        made = pl.Series(column, texts(cells, column, name), dtype=pl.String)
+    return made
+
+
+def texts(cells: Iterable[object], column: str, name: str = "") -> list[str | None]:
+    """Return `as_text` of every cell.
+
+    Raises
+    ------
+    DataError
+        If a cell nests too deep, or has no text.
+    """
+    found: list[str | None] = []
+    for row, cell in enumerate(cells):
+        try:
+            found.append(as_text(cell))
+        except Exception as error:  # whatever a foreign object's methods raise
+            where = f"{name}, row {row + 1}, column '{column}'".removeprefix(", ")
+            if isinstance(error, RecursionError):
+                raise DataError(f"{where}: found values nested too deep, expected less") from None
+            raise DataError(
+                f"{where}: found a value of type {type(cell).__name__} that has no text"
+                f" ({in_one_line(error)[:80]}), expected text, a number, a list or an object"
+            ) from None
+    return found
+
+
+def _typed(column: str, cells: list[Any], dtype: pl.DataType | None) -> pl.Series | None:
+    """Return cells in a type that holds each of them, or None."""
+    try:
+        if any(isinstance(cell, Decimal) and not cell.is_finite() for cell in cells):
+            return None
+        made = pl.Series(column, cells, dtype, strict=False)
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        return None
+    lost = made.null_count() != sum(cell is None for cell in cells)
+    return None if lost or made.dtype in (pl.Object, pl.Struct) else made
+
+
+def _lists(column: str, cells: list[list[Any] | None]) -> pl.Series | None:
+    """Return lists of scalars as such, or None if something in them nests."""
+    kinds = {type(part) for cell in cells for part in cell or ()} - {type(None)}
+    if not kinds:
+        return pl.Series(column, cells, pl.List(pl.Null))
+    if not kinds <= {int, float, bool, str}:
+        return None
+    if len(kinds) == 1 or kinds == {int, float}:
+        inner = {float: pl.Float64(), bool: pl.Boolean(), str: pl.String()}
+        dtype = pl.Float64() if len(kinds) > 1 else inner.get(kinds.pop(), pl.Int64())
+        if dtype != pl.String:
+            try:
+                return pl.Series(column, cells, pl.List(dtype))
+            except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+                pass  # a number too large
+    try:
+        words = [None if cell is None else [as_text(part) for part in cell] for cell in cells]
+    except ValueError:  # a number of thousands of digits
+        return None
+    return pl.Series(column, words, pl.List(pl.String))
 
 
 def as_text(value: object) -> str | None:
-    """Return text as it is and anything else as JSON."""
-    return value if value is None or isinstance(value, str) else json.dumps(value, default=str)
+    """Return the text of any value; None where it says nothing.
+
+    Lists and objects become JSON without nulls and empty objects. Bytes are no text.
+
+    Raises
+    ------
+    RecursionError
+        If it nests too deep.
+    """
+    bare = _bare(value)
+    if bare is None or isinstance(bare, str):
+        return bare
+    return json.dumps(bare, ensure_ascii=False)
+
+
+def _bare(value: object) -> Any:
+    """Return a value as JSON has it, without what says nothing; None if nothing is left."""
+    value = builtin(value)
+    if isinstance(value, str):
+        # Half a surrogate pair has no UTF-8.
+        return value if value.isascii() else str(value).encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        pairs = ((_bare(str(key)), _bare(inner)) for key, inner in value.items())
+        return {key: inner for key, inner in pairs if inner is not None} or None
+    if isinstance(value, list):
+        return [inner for inner in map(_bare, value) if inner is not None] or None
+    if value is None or isinstance(value, bytes | bytearray | memoryview) or _missing(value):
+        return None
+    return value if isinstance(value, bool | int | float) else str(value)
+
+
+def _missing(value: object) -> bool:
+    """Whether a value is NaN, or what pandas has for a missing one."""
+    if isinstance(value, float | Decimal):
+        return math.isnan(value)
+    return type(value).__name__ in ("NAType", "NaTType")
+
+
+def builtin(value: Any) -> Any:
+    """Return an array's or a sequence's values as a list, and a number of NumPy's as Python's."""
+    if isinstance(value, np.datetime64 | np.timedelta64):
+        return value.astype(f"{value.dtype.kind}8[us]").item()
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, pl.Series):
+        return value.to_list()
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=str)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _refuse_mixture(data: bytes, name: str, column: str) -> None:

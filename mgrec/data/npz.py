@@ -20,7 +20,7 @@ from mgrec.data.tables import short
 from mgrec.errors import DataError
 
 # What numpy and zipfile raise for files that are cut short, changed, encrypted or something else.
-_BROKEN = (
+BROKEN = (
     ValueError,
     EOFError,
     OSError,
@@ -62,7 +62,7 @@ def load(
                 in_memory = ["item_id", field] if mapped is None else ["item_id"]
                 _check_sizes(arrays.zip, in_memory, name, limit)
                 return arrays["item_id"], arrays[field] if mapped is None else mapped
-        except _BROKEN as error:
+        except BROKEN as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             if "allow_pickle" in reason:
                 reason = "pickled objects inside, expected plain numbers or text"

@@ -81,6 +81,8 @@ def _judge(path: str, root: Path, inside: dict[str, bool]) -> tuple[str, str]:
     """
     if _URL.match(path):
         return "a URL, expected a path: download the picture into the folder first", ""
+    if path[:1] + path[-1:] in ("{}", "[]"):
+        return "an object or a list, expected a path", ""
     if Path(path).is_absolute() or PureWindowsPath(path).drive or "\0" in path:
         return "expected a path relative to the data folder", ""
     whole = os.path.join(root, path)  # noqa: PTH118 - a Path a picture doubles the time

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
-from numpy.typing import ArrayLike
 
-from mgrec.data import arrays, npz, tables
+from mgrec.data import arrays, ready, tables
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.mapping import ColumnMap
 from mgrec.data.notes import Notebook
-from mgrec.data.tables import Table
+from mgrec.data.tables import Table, short
 from mgrec.errors import DataError
 
-_TABLES = {".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".txt", ".xlsx", ".feather"}
-Pair = tuple[ArrayLike, ArrayLike]  # item ids, and a row of values for each
+Pair = ready.Pair
 
 
 @dataclass(frozen=True)
@@ -29,10 +27,9 @@ class Found:
     mapped: ColumnMap
     items: Table | None
     log: Table
-    embeddings: Mapping[str, Embeddings | Pair]
-    codes: Mapping[str, Codes | Pair]
-    ending: str = ""  # of the arrays' names in errors: .npz if they are files
-    unread: tuple[str, ...] = ()  # files that may be meant as the items, where there are none
+    embeddings: Mapping[str, ready.Given]
+    codes: Mapping[str, ready.Given]
+    files: tuple[Path, ...] | None = None  # that were read, if it is a folder
 
 
 def folder(root: Path, columns: Mapping[str, str] | None) -> Found:
@@ -43,14 +40,16 @@ def folder(root: Path, columns: Mapping[str, str] | None) -> Found:
     mapped = ColumnMap.of(columns)
     items_file = tables.find(root, "items")
     items = None if items_file is None else tables.read(items_file, mapped.ids("items"))
-    log = tables.read(_log_file(root), mapped.ids("interactions"))
+    log_file = _log_file(root)
+    log = tables.read(log_file, mapped.ids("interactions"))
+    embeddings, codes = ready.files(root / "embeddings"), ready.files(root / "codes")
+    read = [items_file, log_file, *embeddings.values(), *codes.values()]
     return Found(
         mapped,
         *mapped.renamed(items, log),
-        {_modality(f): npz.load(f, "emb", _below(f)) for f in _npz(root / "embeddings")},
-        {_modality(f): npz.load(f, "codes", _below(f)) for f in _npz(root / "codes")},
-        ".npz",
-        () if items_file is not None else _unread(root),
+        ready.in_folder(root / "embeddings", lambda _: "emb"),
+        ready.in_folder(root / "codes", lambda _: "codes"),
+        tuple(file for file in read if file is not None),
     )
 
 
@@ -58,38 +57,92 @@ def frames(
     items: Any,
     log: Any,
     columns: Mapping[str, str] | None,
-    embeddings: Mapping[str, Embeddings | Pair],
-    codes: Mapping[str, Codes | Pair],
+    embeddings: Mapping[str, ready.Given] | None,
+    codes: Mapping[str, ready.Given] | None,
 ) -> Found:
     """Take Polars or pandas frames; see `Dataset.from_frames`."""
     mapped = ColumnMap.of(columns)
     first = None if items is None else tables.of_frame(items, "items", mapped.ids("items"))
     second = tables.of_frame(log, "interactions", mapped.ids("interactions"))
-    return Found(mapped, *mapped.renamed(first, second), embeddings, codes)
+    user = mapped.names("interactions").get("user_id", "user_id")
+    if first is not None and user in first.frame.columns and user not in second.frame.columns:
+        raise DataError(
+            f"items: found a column '{user}', which interactions lack: the two are swapped,"
+            " expected from_frames(items, interactions)"
+        )
+    return Found(
+        mapped,
+        *mapped.renamed(first, second),
+        ready.by_modality(embeddings, "embeddings"),
+        ready.by_modality(codes, "codes"),
+    )
 
 
 def ready_embeddings(found: Found, modality: str, known: pl.Series, notes: Notebook) -> Embeddings:
     """Align one modality's vectors to the catalogue, and note what came of it."""
-    given, unknown = found.embeddings[modality], 0
-    name = f"embeddings/{modality}{found.ending}"
-    if isinstance(given, Embeddings):
-        arrays.checked(given, known, name)
-    else:
-        given, unknown = arrays.embeddings(*given, known, name)
+    name = _name(found, "embeddings", modality)
+    given, unknown = ready.embeddings(
+        found.embeddings[modality], known, name, _order(found, found.embeddings[modality], name)
+    )
     _note(name, "embeddings", unknown, int(given.present.sum()), notes)
+    _about_rows(name, given, known, notes)
     return given
 
 
 def ready_codes(found: Found, modality: str, known: pl.Series, notes: Notebook) -> Codes:
     """Align one modality's codes to the catalogue, and note what came of it."""
-    given, unknown = found.codes[modality], 0
-    name = f"codes/{modality}{found.ending}"
-    if isinstance(given, Codes):
-        arrays.checked(given, known, name)
-    else:
-        given, unknown = arrays.codes(*given, known, name)
+    name = _name(found, "codes", modality)
+    given, unknown = ready.codes(
+        found.codes[modality], known, name, _order(found, found.codes[modality], name)
+    )
     _note(name, "codes", unknown, int(given.present.sum()), notes)
     return given
+
+
+def _about_rows(name: str, given: Embeddings, known: pl.Series, notes: Notebook) -> None:
+    """Warn of vectors that say nothing of their items: zeros, and the same one for many."""
+    zero, same = arrays.empty_rows(given), arrays.largest_group(given)
+    items = int(given.present.sum())
+    if len(zero):
+        notes.warn(
+            "zero_vectors",
+            len(zero),
+            f"{name}: vectors of zeros: {len(zero):,} of {items:,} (first: item"
+            f" {short(known[int(zero[0])])}); an item without one belongs left out",
+        )
+    if len(same) >= max(3, arrays.MANY * items):
+        notes.warn(
+            "same_vectors",
+            len(same),
+            f"{name}: items with one and the same vector: {len(same):,} of {items:,} (first: item"
+            f" {short(known[int(same[0])])}); nothing tells them apart",
+        )
+
+
+def _name(found: Found, kind: str, modality: str) -> str:
+    """Return what errors call a modality's arrays: the file, if they come from one."""
+    for file in found.files or ():
+        if file.parent.name == kind and file.name.startswith(f"{modality}."):
+            return f"{kind}/{file.name}"
+    return f"{kind}/{modality}"
+
+
+def _order(found: Found, given: ready.Given, name: str) -> str:
+    """Return what the rows of a bare array are in the order of.
+
+    Raises
+    ------
+    DataError
+        If there are no items that they could be in the order of.
+    """
+    if found.items is not None:
+        return found.items.name
+    if isinstance(given, np.ndarray):
+        raise DataError(
+            f"{name}: found rows without item ids and no items, whose order they could have;"
+            " expected item ids"
+        )
+    return "the items"
 
 
 def _note(name: str, kind: str, unknown: int, present: int, notes: Notebook) -> None:
@@ -115,25 +168,3 @@ def _log_file(root: Path) -> Path:
         f"{root}: found {found}, expected interactions.parquet, .csv or .jsonl, or sequences.txt"
         " (each also as .gz)"
     )
-
-
-def _unread(root: Path) -> tuple[str, ...]:
-    """Return the names of a folder's tables that are not its log, such as items.tsv."""
-    log = _log_file(root).name
-    names = sorted(path.name for path in root.iterdir() if path.name != log)
-    return tuple(name for name in names if _TABLES & set(Path(name.lower()).suffixes))
-
-
-def _npz(folder: Path) -> list[Path]:
-    if os.path.lexists(folder) and not folder.is_dir():
-        found = "a link to nothing" if folder.is_symlink() else "a file"
-        raise DataError(f"{folder}: found {found}, expected a folder of .npz files")
-    return sorted([*folder.glob("*.npz"), *folder.glob("*.npz.gz")])
-
-
-def _modality(file: Path) -> str:
-    return file.name.removesuffix(".gz").removesuffix(".npz")
-
-
-def _below(file: Path) -> str:
-    return f"{file.parent.name}/{file.name}"

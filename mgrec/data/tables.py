@@ -204,21 +204,67 @@ def _sequences(path: Path, data: bytes) -> Table:
 
 
 def of_frame(frame: object, name: str, ids: Collection[str] = ()) -> Table:
-    """Take a Polars or pandas frame; rows are counted from 1, whatever the index says.
+    """Take a frame of Polars or pandas, a dict of columns, or a list of dicts.
+
+    Rows are counted from 1, whatever the index says.
 
     Raises
     ------
     DataError
-        If it is neither, has no rows, or mixes types in a column of ids.
+        If it is none of these, has no rows, or mixes types in a column of ids.
     """
     if isinstance(frame, pl.LazyFrame):
-        frame = frame.collect()
-    elif type(frame).__module__.startswith("pandas"):
+        try:
+            frame = frame.collect()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise DataError(f"{name}: the LazyFrame fails: {oneline(error)}") from None
+    elif type(frame).__module__.startswith("pandas") and hasattr(frame, "columns"):
         frame = _from_pandas(frame, name, ids)
+    elif isinstance(frame, Mapping | list):
+        frame = _of_python(frame, name, ids)
     if not isinstance(frame, pl.DataFrame):
-        found = type(frame).__name__
-        raise DataError(f"{name}: found {found}, expected a Polars or pandas DataFrame")
+        raise DataError(
+            f"{name}: found {_kind(frame)}, expected a Polars or pandas DataFrame,"
+            " a dict of columns or a list of dicts"
+        )
     return Table(_spelled(_filled(frame, name)), name, "frame")
+
+
+def _of_python(
+    given: Mapping[Any, Any] | list[Any], name: str, ids: Collection[str]
+) -> pl.DataFrame:
+    """Return a dict of columns, or a list of rows, as a frame."""
+    if isinstance(given, list):
+        for row, record in enumerate(given):
+            if not isinstance(record, Mapping):
+                raise DataError(
+                    f"{name}, row {row + 1}: found {_kind(record)}, expected a dict in each row"
+                )
+        names = dict.fromkeys(key for record in given for key in record)
+        given = {key: [record.get(key) for record in given] for key in names}
+    columns = [_from_values(str(key), values, name, ids) for key, values in given.items()]
+    if len({len(column) for column in columns}) > 1:
+        found = ", ".join(f"{len(column):,} in '{column.name}'" for column in columns)
+        raise DataError(f"{name}: found {found[:200]}, expected as many values in each column")
+    return pl.DataFrame(columns)
+
+
+def _from_values(column: str, values: Any, name: str, ids: Collection[str]) -> pl.Series:
+    """Return the values of one column, whatever sequence they come in."""
+    if isinstance(values, pl.Series):
+        return values.alias(column)
+    if type(values).__module__.startswith("pandas") and hasattr(values, "isna"):
+        return _column(column, values, name, ids)
+    if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iufbM":
+        return pl.Series(column, values, nan_to_null=True)
+    if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__iter__"):
+        raise DataError(f"{name}, column '{column}': found {_kind(values)}, expected a list")
+    return _cells(column, list(values), name, ids)
+
+
+def _kind(value: object) -> str:
+    """Return what a value is, for a message."""
+    return "None" if value is None else type(value).__name__
 
 
 def _from_pandas(frame: Any, name: str, ids: Collection[str]) -> pl.DataFrame:
@@ -242,10 +288,20 @@ def _column(column: str, values: Any, name: str, ids: Collection[str]) -> pl.Ser
         return pl.Series(column, array, nan_to_null=True)
     cells: list[Any] = values.astype(object).tolist()
     cells = [None if gone else cell for cell, gone in zip(cells, values.isna(), strict=True)]
+    return _cells(column, cells, name, ids)
+
+
+def _cells(column: str, cells: list[Any], name: str, ids: Collection[str]) -> pl.Series:
+    """Return a column of Python's values; one of ids has one type."""
     if any(issubclass(kind, np.ndarray | np.generic) for kind in set(map(type, cells))):
-        cells = [c.tolist() if isinstance(c, np.ndarray | np.generic) else c for c in cells]
+        cells = [jsonl.builtin(cell) for cell in cells]
     if column in ids and (row := jsonl.stranger(cells)) is not None:
         found = f"found {short(cells[row])} ({jsonl.type_of(cells[row])})"
         expected = f"expected {jsonl.type_of(jsonl.first_of(cells))} as above"
         raise DataError(f"{name}, row {row + 1}, column '{column}': {found}, {expected}")
-    return jsonl.series(column, cells)
+    return jsonl.series(column, cells, name)
+
+
+def oneline(error: Exception) -> str:
+    """Return the first line of a library's message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -29,6 +29,7 @@ class LevelHealth:
     perplexity : how many equally frequent codes would be as uncertain
     largest : share of the items that have the most frequent code
     items : that have the modality
+    vectors : how many different vectors the codes were made of, where that is known
     """
 
     modality: str
@@ -38,6 +39,7 @@ class LevelHealth:
     perplexity: float
     largest: float
     items: int
+    vectors: int | None = None
 
     @property
     def dead(self) -> int:
@@ -61,6 +63,8 @@ class LevelHealth:
             return f"{line}: only {self.items:,} items have {self.modality}"
         if self.healthy:
             return line
+        if self.vectors is not None and self.vectors < self.size:
+            return f"{line}: different vectors among {self.items:,} items: only {self.vectors:,}"
         if self.used < UNUSED * self.size:
             meaning = "most codes say nothing, since too few vectors differ at this level"
             hint = "try fewer levels, a smaller size, or check the embeddings for duplicates"
@@ -82,6 +86,7 @@ class Health:
     distinct : different code tuples
     largest_group : most items that share one tuple
     colliding : items that share their tuple with another
+    vectors : how many different vectors the codes were made of, where that is known
     """
 
     modality: str
@@ -91,6 +96,7 @@ class Health:
     distinct: int
     largest_group: int
     colliding: int
+    vectors: int | None = None
 
     @property
     def healthy(self) -> bool:
@@ -104,7 +110,12 @@ class Health:
             whole += f", {self.colliding:,} share theirs, at most {self.largest_group:,} the same"
         if self.missing:
             whole += f"; {self.missing:,} items have no {self.modality}"
-        if not self.healthy:
+        if self.vectors is not None and self.vectors < SHARED * self.items:
+            whole += (
+                f"; so are their vectors (different ones: {self.vectors:,}): the content or its"
+                " encoder does not tell them apart"
+            )
+        elif not self.healthy:
             whole += "; most are told apart by the disambiguation code alone: try another level"
         return [*(level.in_words() for level in self.levels), whole]
 
@@ -116,14 +127,19 @@ class Health:
         return {**vars(self), "levels": levels, "words": self.in_words()}
 
 
-def health(codes: Codes, modality: str) -> Health:
-    """Measure the codebooks of one block over the items that have it."""
+def health(codes: Codes, modality: str, vectors: int | None = None) -> Health:
+    """Measure the codebooks of one block over the items that have it.
+
+    Parameters
+    ----------
+    vectors : how many different vectors the codes were made of, where that is known
+    """
     rows = codes.codes[codes.present]
     groups = np.unique(rows, axis=0, return_counts=True)[1]
     return Health(
         modality=modality,
         levels=tuple(
-            _level(rows[:, level], size, modality, level + 1)
+            _level(rows[:, level], size, modality, level + 1, vectors)
             for level, size in enumerate(codes.sizes)
         ),
         items=len(rows),
@@ -131,10 +147,13 @@ def health(codes: Codes, modality: str) -> Health:
         distinct=len(groups),
         largest_group=int(groups.max(initial=0)),
         colliding=int(groups[groups > 1].sum()),
+        vectors=vectors,
     )
 
 
-def _level(codes: NDArray[np.int32], size: int, modality: str, level: int) -> LevelHealth:
+def _level(
+    codes: NDArray[np.int32], size: int, modality: str, level: int, vectors: int | None
+) -> LevelHealth:
     """Measure one level from its items' codes [items]."""
     counts = np.bincount(codes, minlength=size)
     share = counts[counts > 0] / max(1, len(codes))
@@ -147,4 +166,5 @@ def _level(codes: NDArray[np.int32], size: int, modality: str, level: int) -> Le
         perplexity=float(np.exp(-(share * np.log(share)).sum())) if len(share) else 0.0,
         largest=float(share.max(initial=0)),
         items=len(codes),
+        vectors=vectors,
     )

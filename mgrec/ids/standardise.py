@@ -14,6 +14,7 @@ from mgrec.errors import DataError
 
 Matrix = NDArray[np.float32]
 
+FAR = 1e15  # largest standardised coordinate, in standard deviations
 SAMPLE = 100_000  # rows that principal components are computed from
 
 
@@ -74,7 +75,8 @@ class Standardiser:
         Raises
         ------
         DataError
-            If the vectors have another dimension than those it was fitted on.
+            If the vectors have another dimension than those it was fitted on, or one of them is
+            so much larger that distances to it leave 32-bit floats.
         """
         if embeddings.dim != len(self.mean):
             raise DataError(
@@ -82,7 +84,17 @@ class Standardiser:
             )
         vectors = zeros(len(embeddings.vectors), self.axes.shape[1] or embeddings.dim)
         for rows, block in blocks(embeddings.vectors, np.flatnonzero(embeddings.present)):
-            vectors[rows] = _project(block, self.mean, self.axes) / np.float32(self.scale)
+            with np.errstate(over="ignore"):
+                made = _project(block, self.mean, self.axes) / np.float32(self.scale)
+            far = ~(np.abs(made) <= FAR).all(axis=1)
+            if far.any():
+                row = int(far.argmax())
+                raise DataError(
+                    f"embeddings, row {rows[row] + 1}: found values up to"
+                    f" {np.abs(block[row]).max():.3g}, expected such as those of training, which"
+                    f" deviate from their mean by {self.scale:.3g}"
+                )
+            vectors[rows] = made
             release(vectors)
         return Embeddings(vectors, embeddings.present)
 

@@ -122,8 +122,11 @@ def _facts(edition: Edition, rows: Sequence[int]) -> list[tuple[tuple[str, str],
         for name, kind in edition.attributes.items()
         if name not in TITLES
         and not name.endswith("id")
+        and kind != pl.Binary
         and (not kind.is_nested() or kind == pl.List(pl.String))
     ]
+    if not names:  # a frame without columns has no rows either
+        return [() for _ in rows]
     frame = edition.recommender.catalogue.items.select(names)[list(rows)]
     found = []
     for row in frame.iter_rows():

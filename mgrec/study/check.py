@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,10 +10,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from mgrec.catalogue import sources
 from mgrec.configs import SplitConfig
+from mgrec.content.encoders import foreseen
 from mgrec.data.blocks import blocks
 from mgrec.data.dataset import Dataset
 from mgrec.data.splits import Cases, Split, split
+from mgrec.errors import DataError, RecipeError
+from mgrec.recipe import Recipe
 from mgrec.study.forecast import Forecast
 
 _QUANTILES = {"shortest": 0, "10%": 0.1, "25%": 0.25, "median": 0.5, "75%": 0.75, "90%": 0.9}
@@ -92,7 +96,13 @@ class Check:
         return {key: _plain(value) for key, value in asdict(self).items()}
 
 
-def check(data: Dataset, config: SplitConfig, *, forecast: Forecast | None = None) -> Check:
+def check(
+    data: Dataset,
+    config: SplitConfig,
+    *,
+    forecast: Forecast | None = None,
+    content: Sequence[str] = (),
+) -> Check:
     """Look a dataset over before training.
 
     Parameters
@@ -102,6 +112,8 @@ def check(data: Dataset, config: SplitConfig, *, forecast: Forecast | None = Non
         The split whose cases are looked at.
     forecast : Forecast, optional
         What a fit will take.
+    content : sequence of str
+        What is wrong with the content that will be encoded; see `content_warnings`.
 
     Raises
     ------
@@ -122,7 +134,7 @@ def check(data: Dataset, config: SplitConfig, *, forecast: Forecast | None = Non
     }
     return Check(
         understood=data.notes.read,
-        warnings=data.notes.warnings,
+        warnings=(*data.notes.warnings, *content),
         counts=counts,
         events=data.notes.events,
         period=_period(data.times),
@@ -137,6 +149,19 @@ def check(data: Dataset, config: SplitConfig, *, forecast: Forecast | None = Non
         forecast=forecast,
         order=data.notes.order,
     )
+
+
+def content_warnings(data: Dataset, recipe: Recipe) -> tuple[str, ...]:
+    """Say what is wrong with the texts and pictures that a recipe encodes, before it does.
+
+    Of a recipe that does not fit the data, nothing is said here.
+    """
+    try:
+        found = sources(data, recipe)
+    except (RecipeError, DataError):
+        return ()
+    encoded = [modality for modality, source in found.items() if source == "encode"]
+    return tuple(line for name in encoded for line in foreseen(data, name, recipe.content))
 
 
 def _period(times: NDArray[np.int64] | None) -> tuple[str, str] | None:

@@ -10,7 +10,7 @@ from mgrec.study.codemap import CodeMap
 from mgrec.study.diagnostics import Diagnosis
 from mgrec.study.parts import Dot, Item, Map, Section, Sheet, Strip
 from mgrec.study.wording import agreement
-from mgrec.titles import titles
+from mgrec.titles import description, titles
 
 TOLD = 6  # attributes listed
 
@@ -62,8 +62,8 @@ def item_of(found: Diagnosis, item: int) -> Item:
     picture = items["image"][item] if "image" in items.columns and found.root else None
     path = found.root / picture if picture is not None and found.root is not None else None
     title = titles(items, [item], 60)[0] or name
-    text = next((items[c][item] for c in ("text", "description") if c in items.columns), None)
-    return Item(name, title, "" if text == title else text or "", picture=path)
+    text = description(items, item)
+    return Item(name, title, "" if text == title else text, picture=path)
 
 
 def maps(found: Diagnosis) -> Section | None:

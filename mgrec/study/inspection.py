@@ -11,7 +11,7 @@ import numpy as np
 from mgrec.errors import RequestError
 from mgrec.files import check_file
 from mgrec.folders import new_file
-from mgrec.ids.health import Health, health
+from mgrec.ids.health import Health
 from mgrec.printable import inline
 from mgrec.recommender import Recommender
 from mgrec.titles import titles
@@ -118,7 +118,7 @@ def inspection(
         run=f"{recommender.recipe.name}: {catalogue.n_items:,} items",
         layout=" ".join(_slot(slot.kind, slot.modality, slot.level) for slot in ids.slots),
         collisions=_collisions(recommender),
-        books=tuple(health(book, name) for name, book in catalogue.codes.items()),
+        books=tuple(catalogue.codebooks(name) for name in catalogue.codes),
         prefix=codes,
         under=len(rows),
         items=tuple(_named(recommender, rows[:SHOWN])),

@@ -36,7 +36,7 @@ from mgrec.study.published import published
 from mgrec.study.report import write_report
 from mgrec.study.results import compared, fit_baselines, measure_all, protocol, row
 from mgrec.study.table import SHOWN, Table
-from mgrec.titles import titles
+from mgrec.titles import description, titles
 
 USERS, HISTORY = 10, 12  # shown on the page
 
@@ -238,11 +238,10 @@ def _users(made: Recommender, parts: Split) -> list[User]:
 def _item(made: Recommender, item: int) -> Item:
     items, root = made.catalogue.items, made.catalogue.root
     picture = items["image"][item] if "image" in items.columns and root is not None else None
-    text = next((items[c][item] for c in ("text", "description") if c in items.columns), None)
     return Item(
         item_id=str(items["item_id"][item]),
         title=titles(items, [item], 80)[0],
-        text=text or "",
+        text=description(items, item),
         picture=None if picture is None or root is None else root / picture,
         semantic_id=blocks(made.catalogue.ids, item),
     )

@@ -1,6 +1,7 @@
 """Any picture comes out as RGB; anything else comes out as a problem of a known kind."""
 
 import struct
+import time
 import zlib
 from io import BytesIO
 from pathlib import Path
@@ -235,3 +236,82 @@ def test_ahead_keeps_the_order_and_its_distance():
     assert [next(doubled) for _ in range(5)] == [0, 2, 4, 6, 8]
     assert len(taken) <= 15  # no more is read than somebody will take soon
     assert list(doubled) == [2 * number for number in range(5, 100)]
+
+
+def parted(kind: str, part: bytes, before: bytes) -> bytes:
+    """A picture with four million bytes of a part that nobody needs, before what is named."""
+    data = encoded(NOISE, kind)
+    place = 2 if kind == "JPEG" else data.index(before) - (4 if kind == "PNG" else 0)
+    return data[:place] + part * (4_000_000 // len(part)) + data[place:]
+
+
+def run_lengths() -> bytes:
+    width, height = 2000, 1000
+    body = b"".join(b"\x01\x05" * width + b"\0\0" for _ in range(height)) + b"\0\1"
+    head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(body), 0, 0, 256, 0)
+    start = 14 + len(head) + 1024
+    return b"BM" + struct.pack("<IHHI", start + len(body), 0, 0, start) + head + bytes(1024) + body
+
+
+def scans(n: int) -> bytes:
+    data = encoded(NOISE, "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:-2] + data[last : last + 14] * n + b"\xff\xd9"
+
+
+EMPTY = b"abCd" + struct.pack(">I", zlib.crc32(b"abCd"))
+PARTS, SLOW = "too many parts in the file", "a format that takes long to decode, and large"
+LONG = {
+    "png of empty parts": (parted("PNG", bytes(4) + EMPTY, b"IDAT"), PARTS),
+    "png of empty parts at its end": (parted("PNG", bytes(4) + EMPTY, b"IEND"), PARTS),
+    "gif of comments": (parted("GIF", b"\x21\xfe\x01c\0", b"\x2c\0\0\0\0"), PARTS),
+    "jpeg of comments": (parted("JPEG", b"\xff\xfe\0\2", b""), PARTS),
+    "jpeg of filling": (parted("JPEG", b"\xff", b""), PARTS),
+    "jpeg of photoshop's blocks": (
+        parted(
+            "JPEG",
+            b"\xff\xed"
+            + struct.pack(">H", 60016)
+            + b"Photoshop 3.0\0"
+            + (b"8BIM" + b"\0\1\0\0" + b"\0\0\0\0") * 5000,
+            b"",
+        ),
+        PARTS,
+    ),
+    "jpeg of scans": (scans(1000), PARTS),
+    "ppm of a comment": (b"P6 #" + b"x" * 4_000_000 + b"\n1 1 255\nabc", PARTS),
+    "ppm of comments as text": (b"P3 9 9 255\n" + b"#\n" * 500_000 + b"1 " * 243, SLOW),
+    "bmp of run lengths": (run_lengths(), SLOW),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_picture_that_takes_long_to_read_is_refused_at_once(name):
+    data, kind = LONG[name]
+    begun = time.process_time()
+    assert attempt(lambda source: read_picture(source, SIDE), data).kind == kind
+    assert time.process_time() - begun < 5
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encoded(halves(), "JPEG", progressive=True, comment=b"x" * 60_000),
+        encoded(halves(), "JPEG", icc_profile=bytes(3_000_000)),
+        encoded(halves(), "GIF", comment=b"x" * 60_000),
+        encoded(halves(), "TIFF", tiffinfo={270: "x" * 1_000_000}),
+        encoded(halves(), "GIF", save_all=True, append_images=[Image.new("RGB", (90, 60))] * 300),
+    ],
+)
+def test_pictures_with_much_beside_them_are_read(data):
+    left, right = sides(read_picture(data, SIDE))
+    np.testing.assert_allclose(left, RED, atol=40)
+    np.testing.assert_allclose(right, BLUE, atol=40)
+
+
+def test_a_file_over_a_hundred_million_bytes_is_refused(tmp_path):
+    with (tmp_path / "large.png").open("wb") as file:
+        file.write(encoded(NOISE, "PNG"))
+        file.truncate(100_000_001)
+    found = attempt(lambda source: read_picture(source, SIDE), tmp_path / "large.png")
+    assert found.kind == "over 100 million bytes"

@@ -262,7 +262,14 @@ def test_errors_name_the_column_of_the_file(tmp_path):
         (pd.DataFrame({"item_id": [1, None], "user_id": 1}), ["row 2", "no id"]),
         (pd.DataFrame([[1, 1]], columns=["item_id", "item_id"]), ["stands there twice"]),
         (pl.DataFrame({"item_id": [], "user_id": []}), ["no rows"]),
-        ([1, 2], ["found list", "DataFrame"]),
+        (7, ["found int", "DataFrame"]),
+        (None, ["interactions: found None", "DataFrame"]),
+        ([1, 2], ["interactions, row 1", "found int", "expected a dict"]),
+        ({"item_id": [1], "user_id": [1, 2]}, ["1 in 'item_id', 2 in 'user_id'"]),
+        ({"item_id": [1], "user_id": 2}, ["column 'user_id'", "found int", "a list"]),
+        (pl.Series([1]), ["found Series", "DataFrame"]),
+        (pd.Series([1]), ["found Series", "DataFrame"]),
+        (pl.LazyFrame({"a": [1]}).select("b"), ["the LazyFrame fails"]),
     ],
 )
 def test_a_malformed_frame_is_refused(frame, said):
@@ -303,8 +310,13 @@ def test_a_picture_path_that_leaves_the_folder_is_refused(tmp_path, image, said)
 
 
 def test_a_list_of_pictures_is_refused(tmp_path):
-    files = {"items.jsonl": '{"item_id": 1, "image": ["a.jpg"]}', "sequences.txt": "u 1"}
-    assert "expected a path" in refusal(Dataset.read, folder(tmp_path, files))
+    for n, image in enumerate(('["a.jpg"]', '{"path": "a.jpg"}', '[{"path": "a.jpg"}]')):
+        text = f'{{"item_id": 1, "image": {image}}}'
+        (tmp_path / str(n)).mkdir()
+        files = {"items.jsonl": text, "sequences.txt": "u 1"}
+        message = refusal(Dataset.read, folder(tmp_path / str(n), files))
+        assert "items.jsonl, line 1, column 'image'" in message
+        assert "expected a path" in message
 
 
 def vectors(**change: object) -> dict[str, object]:

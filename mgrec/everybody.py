@@ -61,7 +61,7 @@ def recommend_all(recommender: Recommender, path: Path, k: int, exclude_seen: bo
     RequestError
         If k is below 1, or the path is a folder.
     """
-    check_number("k", k)
+    k = check_number("k", k)
     if path.is_dir():
         raise RequestError(f"{path}: found a folder, expected a file to write to")
     k = min(k, recommender.n_listed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 import numpy as np
-import polars as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -13,6 +12,7 @@ from torch import Tensor
 from mgrec.catalogue import Catalogue
 from mgrec.configs import is_table, shown_in
 from mgrec.data.blocks import zeros
+from mgrec.data.casts import stacked
 from mgrec.data.features import Codes, Embeddings
 from mgrec.errors import DataError
 from mgrec.ids.semantic_ids import extend
@@ -43,13 +43,12 @@ def grown(catalogue: Catalogue, new: Newcomers) -> Catalogue:
     there = np.flatnonzero((back >= 0) & catalogue.listed[back])
     if len(there):
         raise DataError(f"item {new.items['item_id'][int(there[0])]!r}: in the catalogue already")
-    returning = new.items.filter(pl.Series(back >= 0))
-    if len(returning):
-        given = [c for c in returning.columns if c in items.columns]
-        items = items.update(returning.select(given), on="item_id", how="left")
-    fresh = np.flatnonzero(back < 0)
-    # Relaxed, since a column in which nothing stood takes the type of what comes.
-    items = pl.concat([items, new.items[fresh]], how="diagonal_relaxed")
+    returning, fresh = np.flatnonzero(back >= 0), np.flatnonzero(back < 0)
+    rows = np.arange(len(items) + len(fresh))
+    rows[back[returning]] = len(items) + returning
+    rows[len(items) :] = len(items) + fresh
+    items = stacked([items, new.items])
+    items = items[rows] if len(returning) else items
     n = len(items)
     removed = _padded(catalogue.removed, n)
     removed[back[back >= 0]] = False

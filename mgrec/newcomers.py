@@ -16,6 +16,7 @@ from mgrec.content.contracts import Content, Encoder, EncoderIdentity
 from mgrec.content.encoders import image_encoder, text_encoder
 from mgrec.content.encoding import encode_pictures, encode_texts
 from mgrec.data import arrays, items, npz, tables
+from mgrec.data.casts import in_words, lossless, missing, unsettled
 from mgrec.data.columns import texts
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.notes import Notebook
@@ -106,7 +107,7 @@ def newcomers(
         If the encoder here is not the one that the catalogue was made with.
     """
     ready = ready or {}
-    table = _table(given)
+    table = _table(given, catalogue)
     if folder is None and isinstance(given, str | Path):
         folder = Path(given).parent
     root = None if folder is None else Path(folder).resolve()
@@ -151,13 +152,15 @@ def newcomers(
     return Newcomers(_placed(rows, catalogue, root), root, vectors, codes, tuple(problems))
 
 
-def _table(given: pl.DataFrame | Path | str) -> Table:
+def _table(given: pl.DataFrame | Path | str, catalogue: Catalogue) -> Table:
     if isinstance(given, str | Path):
         path = Path(given)
         kind = Path(path.name.removesuffix(".gz")).suffix[1:]
         if kind not in tables.KINDS:
             raise DataError(f"{path}: expected a parquet, csv or jsonl file")
-        return tables.read(path, {"item_id"})
+        # In CSV the catalogue's texts stay text: 007 would become 7.
+        schema = catalogue.items.schema.items() if kind == "csv" else ()
+        return tables.read(path, {"item_id", *(c for c, dtype in schema if dtype == pl.String)})
     return tables.of_frame(given, "items", {"item_id"})
 
 
@@ -179,20 +182,8 @@ def _rows(
         like=known,
     )
     # A new column of nothing would fix its type before anybody knows it.
-    rows = rows.select(c for c, kind in rows.schema.items() if kind != pl.Null or c in schema)
-    for column, kind in rows.schema.items():
-        wanted = schema.get(column, kind)
-        if wanted in (kind, pl.Null):
-            continue
-        cast = rows[column].cast(wanted, strict=False)
-        lost = cast.is_null() & rows[column].is_not_null()
-        if lost.any():
-            row = int(lost.arg_max() or 0)
-            raise DataError(
-                f"{table.place(row, column)}: found {short(rows[column][row])},"
-                f" expected {wanted} as in the catalogue"
-            )
-        rows = rows.with_columns(cast)
+    rows = rows[[c for c, kind in rows.schema.items() if kind != pl.Null or c in schema]]
+    rows = _typed(rows, table, schema, written)
     place = catalogue.index_of(rows["item_id"])
     listed = place >= 0
     listed[listed] = catalogue.listed[place[listed]]
@@ -203,6 +194,36 @@ def _rows(
             " catalogue has already, expected new items (or such as were removed)"
         )
     return rows, written
+
+
+def _typed(
+    rows: pl.DataFrame, table: Table, schema: pl.Schema, written: tuple[str, ...]
+) -> pl.DataFrame:
+    """Return the rows in the catalogue's types.
+
+    Raises
+    ------
+    DataError
+        If a value would change or be lost.
+    """
+    for column, kind in rows.schema.items():
+        wanted = schema.get(column, kind)
+        if wanted == kind or unsettled(wanted):
+            continue
+        found = rows[column]
+        if column in written and wanted == pl.String and kind.is_nested():  # as it is encoded
+            rows = rows.with_columns(texts(rows, (column,)).alias(column))
+            continue
+        cast = lossless(found, wanted)
+        lost = cast.is_null() & ~missing(found)
+        if lost.any():
+            row = int(lost.arg_max() or 0)
+            raise DataError(
+                f"{table.place(row, column)}: found {short(found[row])},"
+                f" expected {in_words(wanted)}, as in the catalogue"
+            )
+        rows = rows.with_columns(cast)
+    return rows
 
 
 def _embeddings(given: Embeddings | Codes | Pair, modality: str, rows: pl.DataFrame) -> Embeddings:

@@ -88,8 +88,11 @@ def series(column: str, values: list[Any]) -> pl.Series:
 
 
 def as_text(value: object) -> str | None:
-    """Return text as it is and anything else as JSON."""
-    return value if value is None or isinstance(value, str) else json.dumps(value, default=str)
+    """Return text as it is, lists, objects and numbers as JSON, and anything else by its text."""
+    if value is None or isinstance(value, str):
+        return value
+    plain = isinstance(value, list | tuple | dict | bool | int | float)
+    return json.dumps(value, default=str) if plain else str(value)
 
 
 def _refuse_mixture(data: bytes, name: str, column: str) -> None:

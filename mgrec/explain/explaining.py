@@ -16,7 +16,7 @@ from mgrec.explain.scoring import bases_of, levels_of, modalities_of, scored
 from mgrec.explain.shapley import shares
 from mgrec.given import given
 from mgrec.model.generator import Generator
-from mgrec.requests import ItemId
+from mgrec.requests import ItemId, checked_id
 from mgrec.search.repeats import moved_by_repeat
 from mgrec.titles import titles
 
@@ -41,6 +41,7 @@ def explain(
     RequestError
         If the catalogue does not know the item.
     """
+    item = checked_id("explain", item)
     catalogue, model = recommender.catalogue, recommender.model
     row = int(catalogue.index_of([item])[0])
     if row < 0:

@@ -11,6 +11,8 @@ import polars as pl
 
 from mgrec.content.pictures import MAX_PIXELS, PictureProblem, read_picture
 from mgrec.data.features import Embeddings
+from mgrec.data.jsonl import first_of, stranger, type_of
+from mgrec.data.tables import short
 from mgrec.errors import RequestError
 from mgrec.folders import new_file
 from mgrec.serving.gallery import KINDS, UPLOADS
@@ -38,11 +40,21 @@ def added(live: Live, asked: AddRequest) -> Change:
     vectors = {name: _vectors(name, data, asked) for name, data in asked.embeddings.items()}
     folder = live.path / UPLOADS
     rows = [_row(item, place, folder) for place, item in enumerate(asked.items)]
-    try:
-        frame = pl.DataFrame(rows, infer_schema_length=None, strict=True)
-    except (pl.exceptions.PolarsError, TypeError) as error:
-        raise RequestError(f"items: expected one type of value a field: {error}") from None
+    fields = dict.fromkeys(field for row in rows for field in row)
+    frame = pl.DataFrame([_column(field, [row.get(field) for row in rows]) for field in fields])
     return live.add_items(frame, embeddings=vectors or None, folder=folder)
+
+
+def _column(field: str, values: list[object]) -> pl.Series:
+    """Return a field's values as a column of their type."""
+    kinds = {type(value) for value in values} - {type(None)}
+    if not kinds <= {int, float} and len(kinds) > 1:
+        place = stranger(values) or 0
+        raise RequestError(
+            f"items.{place}.{field}: found {short(values[place])}, expected"
+            f" {type_of(first_of(values))}, as the items before"
+        )
+    return pl.Series(field, values, strict=False)
 
 
 def _row(item: NewItem, place: int, folder: Path) -> dict[str, object]:

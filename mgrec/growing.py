@@ -12,8 +12,8 @@ from torch import Tensor
 from mgrec.catalogue import Catalogue
 from mgrec.configs import is_table, shown_in
 from mgrec.data.blocks import zeros
-from mgrec.data.casts import stacked
 from mgrec.data.features import Codes, Embeddings
+from mgrec.data.rows import joined_rows
 from mgrec.errors import DataError
 from mgrec.ids.semantic_ids import extend
 from mgrec.ids.trie import Trie
@@ -30,28 +30,29 @@ NAMES = "experts.of.id.view.embedding.weight"  # of a model's state: a free vect
 def grown(catalogue: Catalogue, new: Newcomers) -> Catalogue:
     """Append new items, and list again those that were removed before.
 
-    An item that comes back keeps its codes, vectors and ID; its columns become what is given.
+    An item that comes back keeps its codes, vectors and ID; its columns become those of the new
+    row, and null where that has none.
 
     Raises
     ------
     DataError
-        If one is listed already, or more items share their codes than the disambiguation code can
-        tell apart.
+        If one is listed already, a column is of another type than the catalogue's, or more items
+        share their codes than the disambiguation code can tell apart.
     """
-    items = catalogue.items
     back = catalogue.index_of(new.items["item_id"])
     there = np.flatnonzero((back >= 0) & catalogue.listed[back])
     if len(there):
         raise DataError(f"item {new.items['item_id'][int(there[0])]!r}: in the catalogue already")
-    returning, fresh = np.flatnonzero(back >= 0), np.flatnonzero(back < 0)
-    rows = np.arange(len(items) + len(fresh))
-    rows[back[returning]] = len(items) + returning
-    rows[len(items) :] = len(items) + fresh
-    items = stacked([items, new.items])
-    items = items[rows] if len(returning) else items
+    fresh = np.flatnonzero(back < 0)
+    returning = np.flatnonzero(back >= 0)
+    rows = np.arange(catalogue.n_items)
+    rows[back[returning]] = catalogue.n_items + returning
+    items = joined_rows([catalogue.items, new.items])[
+        np.concatenate([rows, catalogue.n_items + fresh])
+    ]
     n = len(items)
     removed = _padded(catalogue.removed, n)
-    removed[back[back >= 0]] = False
+    removed[back[returning]] = False
     added = _padded(catalogue.added, n)
     added[catalogue.n_items :] = True
     codes = {name: new.codes[name].select(fresh) for name in catalogue.codes}

@@ -211,19 +211,28 @@ def _typed(
         if wanted == kind or unsettled(wanted):
             continue
         found = rows[column]
-        if column in written and wanted == pl.String and kind.is_nested():  # as it is encoded
-            rows = rows.with_columns(texts(rows, (column,)).alias(column))
-            continue
+        if column in written:
+            found = _shaped(found, wanted)
         cast = lossless(found, wanted)
         lost = cast.is_null() & ~missing(found)
         if lost.any():
             row = int(lost.arg_max() or 0)
             raise DataError(
-                f"{table.place(row, column)}: found {short(found[row])},"
+                f"{table.place(row, column)}: found {short(rows[column][row])},"
                 f" expected {in_words(wanted)}, as in the catalogue"
             )
         rows = rows.with_columns(cast)
     return rows
+
+
+def _shaped(found: pl.Series, wanted: pl.DataType) -> pl.Series:
+    """Return a text column's lists as their text where text is wanted, and text as lists of one."""
+    if wanted == pl.String and found.dtype.is_nested():
+        return texts(found.to_frame(), (found.name,)).alias(found.name)
+    if isinstance(wanted, pl.List) and not found.dtype.is_nested():
+        one = [None if value is None else [value] for value in found.to_list()]
+        return pl.Series(found.name, one, dtype=pl.List(found.dtype))
+    return found
 
 
 def _embeddings(given: Embeddings | Codes | Pair, modality: str, rows: pl.DataFrame) -> Embeddings:

@@ -9,6 +9,7 @@ import polars as pl
 
 from mgrec.catalogue import Catalogue
 from mgrec.data.features import Codes, Embeddings
+from mgrec.data.rows import joined_rows
 from mgrec.growing import grown, shrunk
 from mgrec.journal import Step
 from mgrec.newcomers import Newcomers
@@ -55,7 +56,7 @@ def _together(several: Sequence[Newcomers]) -> Newcomers:
     first = several[0]
     roots = [new.root for new in several if new.root is not None]
     return Newcomers(
-        pl.concat([new.items for new in several], how="diagonal"),
+        joined_rows([new.items for new in several]),
         roots[0] if roots else None,
         {
             name: Embeddings(

@@ -6,10 +6,12 @@ import re
 from dataclasses import replace
 from decimal import Decimal
 
+import numpy as np
 import polars as pl
 import pytest
 
 from mgrec import Dataset
+from mgrec.data.features import Embeddings
 from mgrec.errors import DataError
 
 DAY = datetime.date(2024, 5, 17)
@@ -152,3 +154,16 @@ def test_an_item_that_comes_back_has_only_what_it_comes_with(typed):
     assert made.catalogue.items["item_id"].to_list()[-2:] == ["x1", "x2"]
     assert made.catalogue.items["stock"].to_list()[-2:] == [1, 3]
     assert made.recommend(history=[], where="rate == .5 and item_id == 'i00'").item_ids == []
+
+
+def test_texts_and_lists_of_texts_stand_for_each_other_in_text_columns(store):
+    items = store.catalogue.items.with_columns(about=pl.concat_list(pl.lit("a"), pl.lit("b")))
+    catalogue = replace(store.catalogue, items=items, text_columns=("title", "about"))
+    new = {"item_id": ["x1", "x2"], "title": [["A", "lamp"], None], "about": ["plain", None]}
+    vectors = {
+        name: Embeddings(np.ones((2, e.dim), np.float32), np.ones(2, bool))
+        for name, e in store.catalogue.vectors.items()
+    }
+    made = store.over(catalogue).add_items(pl.DataFrame(new), embeddings=vectors)
+    assert made.catalogue.items["title"].to_list()[-2:] == ["A, lamp", None]
+    assert made.catalogue.items["about"].to_list()[-2:] == [["plain"], None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 import polars as pl
@@ -64,22 +63,6 @@ def in_words(dtype: pl.DataType) -> str:
 def unsettled(dtype: pl.DataType) -> bool:
     """Whether a column has only nulls and empty lists so far, and so takes any type that comes."""
     return dtype == pl.Null or (isinstance(dtype, pl.List) and unsettled(dtype.inner))  # type: ignore[arg-type]
-
-
-def stacked(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """Return frames under each other; a column that one of them lacks is null there.
-
-    Columns of one name have one type, but for those that are unsettled in some of the frames.
-    """
-    types: dict[str, pl.DataType] = {}
-    for name, dtype in (pair for frame in frames for pair in frame.schema.items()):
-        if unsettled(types.get(name, pl.Null())):
-            types[name] = dtype
-    cast = [
-        frame.with_columns(c.cast(types[c.name]) for c in frame if unsettled(c.dtype))
-        for frame in frames
-    ]
-    return pl.concat(cast, how="diagonal")
 
 
 def refuse_strange_dates(table: Table) -> None:

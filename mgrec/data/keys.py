@@ -28,6 +28,8 @@ def plain(value: object) -> int | str | None:
     """
     if isinstance(value, str):
         return str.__str__(value) or None
+    if type(value) is int:  # the usual case, and a million of them are looked up at once
+        return value if abs(value) < _LARGEST else None
     if isinstance(value, _NEVER):
         return None
     if getattr(value, "shape", None) == () and hasattr(value, "item"):

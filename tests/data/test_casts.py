@@ -7,7 +7,7 @@ from itertools import product
 import polars as pl
 import pytest
 
-from mgrec.data.casts import lossless, stacked
+from mgrec.data.casts import lossless
 
 NAN, INF = float("nan"), float("inf")
 DAY = date(2024, 5, 17)
@@ -120,14 +120,3 @@ def test_every_pair_of_types_has_an_answer():
     for (dtype, cells), wanted in product(values.items(), values):
         made = lossless(pl.Series(cells, dtype=dtype), wanted)
         assert (made.dtype, len(made)) == (wanted, 2)
-
-
-def test_a_column_of_nothing_takes_the_type_of_the_frame_that_has_one():
-    empty = pl.DataFrame({"a": [None], "b": [[]], "": [1]})
-    full = pl.DataFrame({"a": [1.5], "b": [["x"]], "c": [DAY]})
-    for frames in ([empty, full], [full, empty], [empty, empty, full]):
-        made = stacked(frames)
-        assert made.schema["a"] == pl.Float64
-        assert made.schema["b"] == pl.List(pl.String)
-        assert set(made.columns) == {"a", "b", "", "c"}
-        assert len(made) == len(frames)

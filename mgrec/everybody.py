@@ -80,7 +80,7 @@ def recommend_all(recommender: Recommender, path: Path, k: int, exclude_seen: bo
     StorageError
         If the file cannot be written.
     """
-    check_number("k", k)
+    k = check_number("k", k)
     if path.is_dir():
         raise RequestError(f"{path}: found a folder, expected a file to write to")
     check_file(path)

@@ -17,6 +17,7 @@ from mgrec.content.encoders import check_consent, image_encoder, text_encoder
 from mgrec.content.encoding import encode_pictures, encode_texts
 from mgrec.data import items, tables
 from mgrec.data import ready as ready_made
+from mgrec.data.casts import in_words, lossless, missing, unsettled
 from mgrec.data.columns import shaped, texts
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.notes import Notebook
@@ -112,7 +113,7 @@ def newcomers(
         If the encoder here is not the one that the catalogue was made with.
     """
     ready = ready_made.by_modality(ready, "embeddings")
-    table = _table(given, catalogue.columns)
+    table = _table(given, catalogue)
     if folder is None and isinstance(given, str | Path):
         folder = Path(given).parent
     root = None if folder is None else Path(folder).resolve()
@@ -158,14 +159,18 @@ def newcomers(
     return Newcomers(_placed(rows, catalogue, root), root, vectors, codes, tuple(problems))
 
 
-def _table(given: pl.DataFrame | Path | str, columns: Mapping[str, str]) -> Table:
+def _table(given: pl.DataFrame | Path | str, catalogue: Catalogue) -> Table:
     """Read items whose columns have our names, or those of the file that was fitted on."""
+    columns = catalogue.columns
     ids = {"item_id", columns.get("item_id", "item_id")}
     if isinstance(given, str | Path):
         path = Path(given)
         kind = Path(path.name.removesuffix(".gz")).suffix[1:]
         if kind not in tables.KINDS:
             raise DataError(f"{path}: expected a parquet, csv or jsonl file")
+        if kind == "csv":  # the catalogue's texts stay text: 007 would become 7
+            words = [c for c, dtype in catalogue.items.schema.items() if dtype == pl.String]
+            ids |= {name for column in words for name in (column, columns.get(column, column))}
         table = tables.read(path, ids)
     else:
         table = tables.of_frame(given, "items", ids)
@@ -196,20 +201,8 @@ def _rows(
         like=known,
     )
     # A new column of nothing would fix its type before anybody knows it.
-    rows = rows.select(c for c, kind in rows.schema.items() if kind != pl.Null or c in schema)
-    for column, kind in rows.schema.items():
-        wanted = schema.get(column, kind)
-        if wanted in (kind, pl.Null):
-            continue
-        cast = shaped(rows[column], wanted).cast(wanted, strict=False)
-        lost = cast.is_null() & rows[column].is_not_null()
-        if lost.any():
-            row = int(lost.arg_max() or 0)
-            raise DataError(
-                f"{table.place(row, column)}: found {short(rows[column][row])},"
-                f" expected {wanted} as in the catalogue"
-            )
-        rows = rows.with_columns(cast)
+    rows = rows[[c for c, kind in rows.schema.items() if kind != pl.Null or c in schema]]
+    rows = _typed(rows, table, schema, written)
     place = catalogue.index_of(rows["item_id"])
     listed = place >= 0
     listed[listed] = catalogue.listed[place[listed]]
@@ -220,6 +213,35 @@ def _rows(
             " catalogue has already, expected new items (or such as were removed)"
         )
     return rows, written
+
+
+def _typed(
+    rows: pl.DataFrame, table: Table, schema: pl.Schema, written: tuple[str, ...]
+) -> pl.DataFrame:
+    """Return the rows in the catalogue's types.
+
+    Raises
+    ------
+    DataError
+        If a value would change or be lost.
+    """
+    for column, kind in rows.schema.items():
+        wanted = schema.get(column, kind)
+        if wanted == kind or unsettled(wanted):
+            continue
+        found = rows[column]
+        if column in written:
+            found = shaped(found, wanted)
+        cast = lossless(found, wanted)
+        lost = cast.is_null() & ~missing(found)
+        if lost.any():
+            row = int(lost.arg_max() or 0)
+            raise DataError(
+                f"{table.place(row, column)}: found {short(rows[column][row])},"
+                f" expected {in_words(wanted)}, as in the catalogue"
+            )
+        rows = rows.with_columns(cast)
+    return rows
 
 
 def _embeddings(given: ready_made.Given, modality: str, rows: pl.DataFrame) -> Embeddings:

@@ -32,7 +32,7 @@ from mgrec.popularity import Popularity
 from mgrec.progress import say
 from mgrec.questions import question
 from mgrec.recipe import Recipe
-from mgrec.requests import ItemId, Request
+from mgrec.requests import ItemId, Request, checked_ids
 from mgrec.search.ranking import Plan, plan
 from mgrec.selection import Selection, selections
 from mgrec.similar import similar
@@ -120,7 +120,7 @@ class Recommender:
         user: ItemId | None = None,
         k: int = 10,
         only: Iterable[ItemId] | None = None,
-        exclude: Iterable[ItemId] = (),
+        exclude: Iterable[ItemId] | None = (),
         exclude_seen: bool = False,
         where: str | None = None,
         max_per: Mapping[str, int] | None = None,
@@ -143,9 +143,9 @@ class Recommender:
         RequestError
             If there is not exactly one of history and user, or something cannot be read.
         """
-        request = Request(
-            history, user, k, only, exclude, exclude_seen, where, {} if max_per is None else max_per
-        )
+        outside = () if exclude is None else exclude
+        limits = {} if max_per is None else max_per
+        request = Request(history, user, k, only, outside, exclude_seen, where, limits)
         return self.recommend_many([request])[0]
 
     def recommend_many(self, requests: Sequence[Request]) -> list[Recommendations]:
@@ -333,16 +333,14 @@ class Recommender:
         RequestError
             If one is unknown, or removed.
         """
-        if isinstance(ids, str):
-            raise RequestError(f"items: expected a list of item ids, found the text {ids!r}")
-        wanted = list(dict.fromkeys(ids))
+        wanted = checked_ids("items", ids)
         rows = self.catalogue.index_of(wanted)
         for item, row in zip(wanted, rows.tolist(), strict=True):
             if row < 0:
                 raise RequestError(f"item {item!r}: not in the catalogue")
             if not self.catalogue.listed[row]:
                 raise RequestError(f"item {item!r}: removed already")
-        return rows
+        return np.array(list(dict.fromkeys(rows.tolist())), np.int64)
 
     def over(self, catalogue: Catalogue) -> Recommender:
         """Return the same recommender over a catalogue that has grown or shrunk."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from mgrec.data.keys import plain
+from mgrec.data.tables import short
 from mgrec.errors import RequestError
 
 ItemId = int | str
@@ -13,6 +18,8 @@ ItemId = int | str
 @dataclass(frozen=True)
 class Request:
     """A request for recommendations; several may be answered together (`recommend_many`).
+
+    Ids are whole numbers or text, in any type that holds one (docs/requests.md).
 
     Attributes
     ----------
@@ -30,8 +37,8 @@ class Request:
     Raises
     ------
     RequestError
-        If k, beams or a number of `max_per` is below 1, or there is not exactly one of history
-        and user.
+        If a field has a value of another type, k, beams or a number of `max_per` is below 1, or
+        there is not exactly one of history and user.
     """
 
     history: Iterable[ItemId] | None = None
@@ -45,15 +52,21 @@ class Request:
     beams: int | None = None
 
     def __post_init__(self) -> None:
-        check_number("k", self.k)
-        if self.beams is not None:
-            check_number("beams", self.beams)
-        for name, most in self.max_per.items():
-            check_number(f"max_per: {name}", most)
         if (self.history is None) == (self.user is None):
             raise RequestError("recommend: expected either a history or a user, and not both")
-        for name in ("history", "only", "exclude"):
-            object.__setattr__(self, name, _ids(name, getattr(self, name)))
+        checked = {
+            "history": None if self.history is None else _history(self.history),
+            "user": None if self.user is None else checked_id("user", self.user),
+            "k": check_number("k", self.k),
+            "only": None if self.only is None else checked_ids("only", self.only),
+            "exclude": () if self.exclude is None else checked_ids("exclude", self.exclude),
+            "exclude_seen": _truth("exclude_seen", self.exclude_seen),
+            "where": check_text("where", self.where),
+            "max_per": _limits({} if self.max_per is None else self.max_per),
+            "beams": None if self.beams is None else check_number("beams", self.beams),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     @property
     def filters(self) -> bool:
@@ -62,16 +75,63 @@ class Request:
         return named or self.where is not None or bool(self.max_per)
 
 
-def check_number(name: str, number: object) -> None:
-    """Refuse what is not a whole number of at least 1."""
-    if not isinstance(number, int) or isinstance(number, bool):
-        raise RequestError(f"{name}: expected a whole number, found {number!r}")
-    if number < 1:
-        raise RequestError(f"{name}: expected at least 1, found {number}")
+def check_number(name: str, number: object) -> int:
+    """Return a whole number of at least 1 as an `int`; refuse anything else."""
+    try:
+        found = None if isinstance(number, bool) else operator.index(number)  # type: ignore[arg-type]
+    except TypeError:
+        found = None
+    if found is None:
+        raise RequestError(f"{name}: expected a whole number, found {short(number)}")
+    if found < 1:
+        raise RequestError(f"{name}: expected at least 1, found {short(found)}")
+    return found
 
 
-def _ids(name: str, ids: Iterable[ItemId] | None) -> tuple[ItemId, ...] | None:
-    """Keep what may be an iterator, so that a request can be read more than once."""
-    if isinstance(ids, str | int):
-        raise RequestError(f"{name}: expected a list of item ids, found the text {ids!r}")
-    return None if ids is None else tuple(ids)
+def check_text(name: str, text: str | None) -> str | None:
+    """Return a text or None; refuse anything else."""
+    if text is not None and not isinstance(text, str):
+        raise RequestError(f"{name}: expected text, found {short(text)}")
+    return text
+
+
+def checked_id(name: str, value: object) -> ItemId:
+    """Return an id as a whole number or text; refuse what can be none."""
+    found = plain(value)
+    if found is None:
+        raise RequestError(f"{name}: expected an id, found {short(value)}")
+    return found
+
+
+def checked_ids(name: str, ids: object) -> tuple[ItemId, ...]:
+    """Return several ids, whatever holds them; refuse what is no list of ids."""
+    single = isinstance(ids, str | bytes | bytearray | Mapping)
+    if single or not isinstance(ids, Iterable) or len(getattr(ids, "shape", (0,))) != 1:
+        raise RequestError(f"{name}: expected a list of item ids, found {short(ids)}")
+    return tuple(checked_id(f"{name}, place {n}", value) for n, value in enumerate(ids, 1))
+
+
+def _history(ids: object) -> tuple[ItemId, ...]:
+    if isinstance(ids, set | frozenset):
+        raise RequestError("history: expected a list of item ids, oldest first, found a set")
+    return checked_ids("history", ids)
+
+
+def _truth(name: str, value: object) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise RequestError(f"{name}: expected True or False, found {short(value)}")
+    return bool(value)
+
+
+def _limits(max_per: object) -> dict[str, int]:
+    if not isinstance(max_per, Mapping):
+        raise RequestError(f"max_per: expected such as {{'brand': 2}}, found {short(max_per)}")
+    return {
+        _attribute(name): check_number(f"max_per: {name}", most) for name, most in max_per.items()
+    }
+
+
+def _attribute(name: object) -> str:
+    if not isinstance(name, str):
+        raise RequestError(f"max_per: expected an attribute's name, found {short(name)}")
+    return name

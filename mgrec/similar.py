@@ -13,7 +13,7 @@ from mgrec.catalogue import Catalogue
 from mgrec.data.blocks import blocks, take
 from mgrec.data.features import Codes, Embeddings
 from mgrec.errors import RequestError, nearest
-from mgrec.requests import ItemId, check_number
+from mgrec.requests import ItemId, check_number, check_text, checked_id
 
 if TYPE_CHECKING:
     from mgrec.recommender import Recommender
@@ -34,7 +34,8 @@ def similar(
     RequestError
         If k, the item, the modality or the condition does not fit, or the item lacks the modality.
     """
-    check_number("k", k)
+    item, k = checked_id("similar", item), check_number("k", k)
+    by, where = check_text("by", by), check_text("where", where)
     catalogue = recommender.catalogue
     row = int(catalogue.index_of([item])[0])
     if row < 0:

@@ -49,6 +49,18 @@ def artifact(trained, tmp_path_factory):
     return path
 
 
+@pytest.mark.parametrize("command", ["explain", "similar", "remove-items"])
+def test_an_id_that_begins_with_a_dash_is_named_with_what_to_do(run, artifact, command):
+    status, _, err = run(command, artifact, "-5")
+    assert status == 2
+    assert "-- -5" in err
+    history = ["--history", "i01"] if command == "explain" else []
+    status, _, err = run(command, artifact, *history, "--", "-5")
+    assert status == 2
+    assert "'-5'" in err
+    assert "not in the catalogue" in err
+
+
 def settings(*more):
     return [part for setting in (*TINY, *more) for part in ("-s", setting)]
 

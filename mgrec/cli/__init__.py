@@ -15,6 +15,7 @@ try:
     import io
 
     import typer
+    from typer.core import TyperCommand
 
     from mgrec.cli.asking import explain, inspect, recommend, similar
     from mgrec.cli.keeping import add_items, remove_items, rollback, serve
@@ -36,7 +37,21 @@ COMMANDS = (
 )
 
 UsageError: Any = typer.BadParameter.__base__  # of click, which newer versions of typer contain
+ASK_BY_ID = (explain, similar, remove_items)  # their arguments are ids
 HELP = {"help_option_names": ["-h", "--help"]}
+
+
+class _Command(TyperCommand):
+    """A command that says how to write an id that begins with a dash."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:  # of click's or of typer's own copy of it
+            if type(error).__name__ == "NoSuchOption" and not getattr(error, "possibilities", None):
+                name = getattr(error, "option_name", "")
+                error.message += f" (an id that begins with - stands behind --: -- {name})"  # type: ignore[attr-defined]
+            raise
 
 
 def application() -> typer.Typer:
@@ -55,7 +70,7 @@ def application() -> typer.Typer:
     )
     convert.command()(amazon2014)
     for command in COMMANDS:
-        app.command()(command)
+        app.command(cls=_Command if command in ASK_BY_ID else None)(command)
     app.add_typer(convert, name="convert")
     return app
 

@@ -11,6 +11,7 @@ import polars as pl
 
 from mgrec.conditions.grammar import Test, Value
 from mgrec.conditions.tokens import refuse
+from mgrec.data.casts import outside_calendar
 from mgrec.data.columns import WORDS, Kind, kind_of, stray
 from mgrec.data.tables import short
 from mgrec.errors import RequestError
@@ -64,13 +65,18 @@ def holds(test: Test, column: pl.Series) -> pl.Series:
 
 
 def known(column: pl.Series) -> pl.Series:
-    """Return a column as it is compared: exact numbers, moments without a zone, no NaN."""
-    if column.dtype in (pl.Float32, pl.Float64):
+    """Return a column as it is compared: exact numbers, moments without a zone.
+
+    NaN is null, and so are dates outside the years 1 to 9999, at which Polars panics.
+    """
+    if column.dtype.is_float():
         return column.fill_nan(None)
     if isinstance(column.dtype, pl.Decimal):
         return column.cast(pl.Float64)
     if column.dtype.is_integer():
-        return column.cast(pl.Int128)
+        return column.cast(pl.Int128, strict=False)
+    if (strange := outside_calendar(column)).any():
+        column = pl.select(pl.when(~strange).then(column)).to_series().alias(column.name)
     if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None:
         column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     if column.dtype in (pl.Date, pl.Datetime):

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from mgrec.data import keys
 from mgrec.data.blocks import blocks, gather, spans
 from mgrec.data.columns import positions, retyped
 from mgrec.data.features import Codes, Embeddings
@@ -136,6 +137,8 @@ def _ids(item_ids: Any, catalogue: pl.Series, name: str) -> pl.Series:
         # Numbers as they are: ten million of them as Python's own take half a GiB.
         whole = array.dtype.kind in "iu" and array.dtype.isnative
         plain = array if whole else array.tolist()
+        if array.dtype.kind == "O":
+            plain = [keys.plain(value) for value in plain]
         given = pl.Series("item_id", plain, strict=True)
     except (TypeError, OverflowError):
         raise DataError(f"{name}: item_id mixes types, expected whole numbers or text") from None
@@ -143,7 +146,7 @@ def _ids(item_ids: Any, catalogue: pl.Series, name: str) -> pl.Series:
     if cast.null_count():
         row = int(cast.is_null().arg_max() or 0)
         raise DataError(
-            f"{name}, row {row + 1}: item_id is {short(given[row])}, expected such ids as the"
+            f"{name}, row {row + 1}: item_id is {short(array[row])}, expected such ids as the"
             f" catalogue has: {short(catalogue[0])}"
         )
     return cast

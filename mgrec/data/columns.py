@@ -92,6 +92,8 @@ def ids(table: Table, column: str, like: pl.Series | None = None) -> pl.Series:
         missing = found.is_null() | ((found == "") if found.dtype == pl.String else False)
         place = table.place(int(missing.arg_max() or 0), column)
         raise DataError(f"{place}: found no id, expected a whole number or text")
+    if found.dtype.is_float() or found.dtype.is_decimal():
+        found = _whole(found)
     if not (found.dtype.is_integer() or found.dtype == pl.String):
         decimal = found.dtype.is_float()
         row = int((found % 1 != 0).arg_max() or 0) if decimal else 0
@@ -112,6 +114,14 @@ def ids(table: Table, column: str, like: pl.Series | None = None) -> pl.Series:
             f" expected a whole number below 2**63{than}"
         )
     return cast.alias(column)
+
+
+def _whole(found: pl.Series) -> pl.Series:
+    """Return numbers that are all ids as whole numbers, others as they are; see `keys.plain`."""
+    exact = 2**24 if found.dtype == pl.Float32 else 2**53
+    whole = found.cast(pl.Int64, strict=False)
+    same = (whole.cast(found.dtype, strict=False) == found) & whole.is_between(1 - exact, exact - 1)
+    return whole if same.fill_null(False).all() else found
 
 
 def kind(ids: pl.Series) -> str:
@@ -351,6 +361,16 @@ def _words(values: pl.Series) -> pl.Series:
     if isinstance(dtype, pl.List) or dtype in (pl.Binary, pl.Duration):
         return pl.Series(values.name, jsonl.texts(values.to_list(), values.name), dtype=pl.String)
     return values.cast(pl.String)
+
+
+def iso_moments(found: pl.Series) -> pl.Series:
+    """Return ISO 8601 text as moments, Datetime in UTC; null where it is none."""
+    return _iso(found).cast(pl.Datetime("us")).alias(found.name)
+
+
+def written_numbers(found: pl.Series) -> pl.Series:
+    """Return Boolean [rows]: where text is written as a number."""
+    return found.str.contains(_NUMBER)
 
 
 def plain_frame(frame: pl.DataFrame, name: str = "") -> pl.DataFrame:

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from mgrec.data import columns as cols
+from mgrec.data.casts import refuse_strange_dates
 from mgrec.data.notes import Notebook
 from mgrec.data.paths import pictures
 from mgrec.data.tables import Table, short
@@ -44,6 +45,8 @@ def read(
         If ids are missing, mixed or twice there, a text column is missing, or a picture path is
         not one inside the folder.
     """
+    _refuse_patterns(table)
+    refuse_strange_dates(table)
     ids = cols.ids(table, "item_id", like)
     twice = ~ids.is_first_distinct()
     if twice.any():
@@ -88,6 +91,16 @@ def _kind(items: pl.DataFrame, table: Table, column: str) -> str:
     if row is None:
         return kind
     return f"{kind}, not numbers: {table.place(row)} has {short(items[column][row])}"
+
+
+def _refuse_patterns(table: Table) -> None:
+    """Raise DataError for a column whose name Polars takes for a pattern of names."""
+    for name in table.frame.columns:
+        if name == "*" or (name.startswith("^") and name.endswith("$")):
+            raise DataError(
+                f"{table.name}: found a column '{table.names.get(name, name)}', expected a name"
+                " that is not * and not between ^ and $"
+            )
 
 
 def _text_columns(table: Table, wanted: Sequence[str] | None) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mgrec.data import csvs, jsonl, parquet
+from mgrec.data import csvs, jsonl, keys, parquet
 from mgrec.data.files import contents, refuse_packed
 from mgrec.errors import DataError, nearest
 
@@ -80,7 +80,8 @@ class Table:
         """Return the table under our column names; ``columns`` maps ours to the file's."""
         here = {ours: theirs for ours, theirs in columns.items() if theirs in self.frame.columns}
         overridden = [ours for ours, theirs in here.items() if ours != theirs]
-        frame = self.frame.drop([c for c in overridden if c not in here.values()], strict=False)
+        gone = {column for column in overridden if column not in here.values()}
+        frame = self.frame[[column for column in self.frame.columns if column not in gone]]
         frame = frame.rename({theirs: ours for ours, theirs in here.items()})
         return replace(self, frame=frame, names=here)
 
@@ -103,7 +104,9 @@ def quoted(name: str) -> str:
 
 def short(value: object, width: int = 40) -> str:
     """Return a value as it may stand in a message: quoted, on one line, not too long."""
-    text = repr(value.to_list() if isinstance(value, pl.Series) else value)
+    if isinstance(value, int) and value.bit_length() > 4096:  # Python refuses to write it out
+        return f"a whole number of {value.bit_length():,} bits"
+    text = repr(value.to_list() if isinstance(value, pl.Series) else value).replace("\n", " ")
     return text if len(text) <= width else f"{text[: width - 4]}...{text[-1]}"
 
 
@@ -227,6 +230,8 @@ def of_frame(frame: object, name: str, ids: Collection[str] = ()) -> Table:
             f"{name}: found {_kind(frame)}, expected a Polars or pandas DataFrame,"
             " a dict of columns or a list of dicts"
         )
+    objects = [column for column in frame if column.dtype == pl.Object]
+    frame = frame.with_columns(_cells(c.name, c.to_list(), name, ids) for c in objects)
     return Table(_spelled(_filled(frame, name)), name, "frame")
 
 
@@ -292,13 +297,22 @@ def _column(column: str, values: Any, name: str, ids: Collection[str]) -> pl.Ser
 
 
 def _cells(column: str, cells: list[Any], name: str, ids: Collection[str]) -> pl.Series:
-    """Return a column of Python's values; one of ids has one type."""
+    """Return a column of Python's values; ids become whole numbers or text, and of one type."""
     if any(issubclass(kind, np.ndarray | np.generic) for kind in set(map(type, cells))):
         cells = [jsonl.builtin(cell) for cell in cells]
-    if column in ids and (row := jsonl.stranger(cells)) is not None:
-        found = f"found {short(cells[row])} ({jsonl.type_of(cells[row])})"
-        expected = f"expected {jsonl.type_of(jsonl.first_of(cells))} as above"
-        raise DataError(f"{name}, row {row + 1}, column '{column}': {found}, {expected}")
+    if column in ids:
+        known = [None if c is None else keys.plain(c) for c in cells]
+        lost = [
+            k is None and not isinstance(c, str | None) for c, k in zip(cells, known, strict=True)
+        ]
+        row = lost.index(True) if any(lost) else jsonl.stranger(known)
+        if row is not None:
+            above = "ids that are whole numbers or text"
+            if not any(lost):
+                above = f"{jsonl.type_of(jsonl.first_of(known))} as above"
+            found = f"found {short(cells[row])} ({jsonl.type_of(cells[row])}), expected {above}"
+            raise DataError(f"{name}, row {row + 1}, column '{column}': {found}")
+        cells = known
     return jsonl.series(column, cells, name)
 
 

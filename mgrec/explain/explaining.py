@@ -17,7 +17,7 @@ from mgrec.explain.shapley import shares
 from mgrec.given import given
 from mgrec.model.generator import Generator
 from mgrec.model.repeat import log_normaliser
-from mgrec.requests import ItemId
+from mgrec.requests import ItemId, checked_id
 from mgrec.search.repeats import moved_by_repeat
 from mgrec.titles import titles
 
@@ -42,6 +42,7 @@ def explain(
     RequestError
         If the catalogue does not know the item.
     """
+    item = checked_id("explain", item)
     catalogue, model = recommender.catalogue, recommender.model
     row = int(catalogue.index_of([item])[0])
     if row < 0:

@@ -66,7 +66,7 @@ class Edition:
             if isinstance(middle, int | float) and math.isfinite(middle):
                 found.append(f"{name} < {middle:.4g}")
             elif kind == pl.String and column.n_unique() <= FEW:
-                most = column.value_counts(sort=True)[name][0]
+                most = column.alias("value").value_counts(sort=True)["value"][0]
                 if '"' not in most and "\\" not in most:
                     found.append(f'{name} == "{most}"')
         return found[:HINTS]

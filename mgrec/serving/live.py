@@ -17,7 +17,7 @@ from mgrec.journal import Journal, append, commit, locked, read_journal, stored
 from mgrec.newcomers import Newcomers, Ready, checked, encoder_of, newcomers
 from mgrec.recommender import Recommender
 from mgrec.replay import replayed
-from mgrec.requests import ItemId
+from mgrec.requests import ItemId, checked_ids
 from mgrec.storage import at_version, load_version
 
 
@@ -179,7 +179,7 @@ class Live:
         ArtifactError
             If the change cannot be saved.
         """
-        begun, wanted = time.monotonic(), ids if isinstance(ids, str) else list(ids)
+        begun, wanted = time.monotonic(), checked_ids("items", ids)  # ids may be an iterator
         with self._writing, locked(self.path):
             self._refresh()
             made = self._state.recommender

@@ -7,19 +7,41 @@ from typing import Annotated, Any
 from pydantic import (
     Base64Bytes,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    StrictBool,
+    StrictFloat,
     StrictInt,
     StrictStr,
     model_validator,
 )
 
+from mgrec.data.keys import plain
 from mgrec.serving import limits
 
-Id = (
+
+def _whole(value: object) -> object:
+    """Return 3.0 as 3: JSON does not tell them apart."""
+    known = plain(value) if isinstance(value, float) else None
+    return value if known is None else known
+
+
+def _of_64_bits(value: object) -> object:
+    """Refuse a whole number that would be rounded to a float."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise ValueError("a whole number should have at most 64 bits")
+    return value
+
+
+Whole = Annotated[StrictInt, BeforeValidator(_whole)]
+
+
+Id = Annotated[
     Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
-    | Annotated[StrictStr, Field(max_length=limits.ID)]
-)
+    | Annotated[StrictStr, Field(min_length=1, max_length=limits.ID)],
+    BeforeValidator(_whole),
+]
 History = Annotated[
     list[Id],
     Field(
@@ -32,7 +54,7 @@ Run = Annotated[
     StrictStr,
     Field(max_length=limits.ID, description="Which of the served runs; the first if not named."),
 ]
-K = Annotated[int, Field(ge=1, le=limits.K, description="How many items.")]
+K = Annotated[Whole, Field(ge=1, le=limits.K, description="How many items.")]
 Where = Annotated[
     StrictStr,
     Field(
@@ -41,7 +63,7 @@ Where = Annotated[
     ),
 ]
 Name = Annotated[StrictStr, Field(max_length=limits.ID)]
-MaxPer = Annotated[dict[Name, Annotated[int, Field(ge=1)]], Field(max_length=8)]
+MaxPer = Annotated[dict[Name, Annotated[Whole, Field(ge=1)]], Field(max_length=8)]
 
 
 class Shape(BaseModel):
@@ -66,13 +88,13 @@ class RecommendRequest(Shape):
     user: Id | None = Field(None, description="Instead of a history: a user of the log.")
     k: K = 10
     only: Ids | None = Field(None, description="Only these items are allowed.")
-    exclude: Ids = Field([], description="These items are not allowed.")
-    exclude_seen: bool = Field(False, description="Leave out what is in the history.")
+    exclude: Ids | None = Field([], description="These items are not allowed.")
+    exclude_seen: StrictBool = Field(False, description="Leave out what is in the history.")
     where: Where | None = None
-    max_per: MaxPer = Field(
+    max_per: MaxPer | None = Field(
         {}, description="At most so many items with the same value: `{'brand': 2}`."
     )
-    beams: int | None = Field(
+    beams: Whole | None = Field(
         None, ge=1, le=limits.BEAMS, description="Of the search; the recipe's if not named."
     )
     run: Run | None = None
@@ -142,6 +164,12 @@ class ExplainAnswer(Belongs):
     parts: dict[str, Any]
 
 
+Attribute = Annotated[
+    StrictStr | StrictInt | StrictBool | Annotated[StrictFloat, Field(allow_inf_nan=False)] | None,
+    BeforeValidator(_of_64_bits),
+]
+
+
 class NewItem(BaseModel):
     """A new item: its id, its text columns and attributes, and its picture's bytes."""
 
@@ -151,7 +179,7 @@ class NewItem(BaseModel):
         json_schema_extra={"maxProperties": limits.FIELDS + 2},
     )
     # Text columns and attributes: one value each, so that nothing nests.
-    __pydantic_extra__: dict[str, StrictStr | StrictInt | bool | float | None]
+    __pydantic_extra__: dict[str, Attribute]
 
     item_id: Id | None = Field(
         None,

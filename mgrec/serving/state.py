@@ -41,7 +41,7 @@ class State:
         for name, value in query:
             values.setdefault(name, []).append(value[:LONGEST])
         last = {name: found[-1] for name, found in values.items()}
-        history = values.get("h", [])
+        history = [item for item in values.get("h", []) if item]
         if drop := last.get("drop", ""):
             history = [item for place, item in enumerate(history) if str(place) != drop]
         if "clear" in last:

@@ -13,6 +13,9 @@ import polars as pl
 
 from mgrec.content.pictures import MAX_PIXELS, PictureProblem, read_picture
 from mgrec.data.features import Embeddings
+from mgrec.data.jsonl import first_of, stranger, type_of
+from mgrec.data.keys import plain
+from mgrec.data.tables import short
 from mgrec.errors import RequestError, StorageError
 from mgrec.folders import new_file
 from mgrec.serving import limits
@@ -88,11 +91,21 @@ def added(live: Live, asked: AddRequest) -> Change:
     folder = live.path / UPLOADS
     names = live.recommender.catalogue.columns
     rows = [_row(item, place, folder, names) for place, item in enumerate(asked.items)]
-    try:
-        frame = pl.DataFrame(rows, infer_schema_length=None, strict=True)
-    except (pl.exceptions.PolarsError, TypeError) as error:
-        raise RequestError(f"items: expected one type of value a field: {error}") from None
+    fields = dict.fromkeys(field for row in rows for field in row)
+    frame = pl.DataFrame([_column(field, [row.get(field) for row in rows]) for field in fields])
     return live.add_items(frame, embeddings=vectors or None, folder=folder)
+
+
+def _column(field: str, values: list[object]) -> pl.Series:
+    """Return a field's values as a column of their type."""
+    kinds = {type(value) for value in values} - {type(None)}
+    if not kinds <= {int, float} and len(kinds) > 1:
+        place = stranger(values) or 0
+        raise RequestError(
+            f"items.{place}.{field}: found {short(values[place])}, expected"
+            f" {type_of(first_of(values))}, as the items before"
+        )
+    return pl.Series(field, values, strict=False)
 
 
 def _row(item: NewItem, place: int, folder: Path, names: Mapping[str, str]) -> dict[str, object]:
@@ -121,8 +134,8 @@ def _check_id(value: object, where: str) -> None:
     """Refuse what is no id; one under the name of a fitted column passed no schema."""
     if value is None:
         raise RequestError(f"{where}: field required")
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not (whole or (isinstance(value, str) and len(value) <= limits.ID)):
+    known = plain(value)
+    if known is None or (isinstance(known, str) and len(known) > limits.ID):
         raise RequestError(
             f"{where}: expected a whole number, or text of at most {limits.ID} characters"
         )

@@ -86,10 +86,9 @@ def telling(
 
 def _attribute(name: str, values: pl.Series) -> Attribute:
     """Number a column's values, the most frequent first; blanks are no value."""
-    words = values.str.strip_chars().replace("", None)
+    words = values.str.strip_chars().replace("", None).alias("word")
     counts = words.drop_nulls().value_counts(sort=True)
-    order = counts.sort([counts.columns[1], counts.columns[0]], descending=[True, False])
-    kinds = order[counts.columns[0]].to_list()
+    kinds = counts.sort(["count", "word"], descending=[True, False])["word"].to_list()
     if len(kinds) > MOST:
         return Attribute(name, tuple(kinds), np.empty(0, np.int64))
     place = {kind: n for n, kind in enumerate(kinds)}

@@ -2,8 +2,9 @@
 
 import operator
 import time
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
+from itertools import product
 
 import polars as pl
 import pytest
@@ -14,8 +15,9 @@ from mgrec.conditions.grammar import DEEPEST, TESTS
 from mgrec.conditions.masks import mask
 from mgrec.conditions.tokens import LONGEST
 from mgrec.errors import RequestError
+from mgrec.variety import attributes
 
-NAN = float("nan")
+NAN, INF = float("nan"), float("inf")
 ITEMS = pl.DataFrame(
     {
         "item_id": ["a", "b", "c", "d"],
@@ -338,3 +340,71 @@ def test_whatever_is_asked_is_answered_or_refused_in_one_line(text):
 @given(st.lists(pieces, max_size=40).map(" ".join))
 def test_whatever_is_asked_at_length(text):
     test_whatever_is_asked_is_answered_or_refused_in_one_line.hypothesis.inner_test(text)
+
+
+def columns_of_every_type() -> list[pl.Series]:
+    """Columns with extreme values, alone, in lists and in arrays."""
+    integers = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)
+    days = pl.Series([1_715_900_000, 5], dtype=pl.Int32).cast(pl.Date)
+    ticks = pl.Series([2**62, -(2**62)])
+    edges = [datetime(1, 1, 1), datetime(9999, 12, 31, 23)]
+    found = [
+        *(pl.Series([5, None], dtype=dtype) for dtype in integers),
+        *(pl.Series([1.5, NAN], dtype=dtype) for dtype in (pl.Float32, pl.Float64)),
+        *(pl.Series([INF, None]), pl.Series([-(2**127), 2**127 - 1], dtype=pl.Int128)),
+        *(pl.Series([2**128 - 1, 0], dtype=pl.UInt128), pl.Series(["1.50", None])),
+        pl.Series([Decimal("1.50"), None], dtype=pl.Decimal(38, 10)),
+        *(pl.Series([True, None]), pl.Series(["", "a"], dtype=pl.Categorical)),
+        *(pl.Series([date(1, 1, 1), None]), days, pl.Series(edges)),
+        *(ticks.cast(pl.Datetime(unit)) for unit in ("ms", "us", "ns")),
+        ticks.cast(pl.Datetime("ms", "Europe/Berlin")),
+        pl.Series(edges).dt.replace_time_zone("UTC").dt.convert_time_zone("America/New_York"),
+        *(pl.Series([timedelta(1), None]), pl.Series([edges[0].time(), None])),
+        *(pl.Series([b"a", None]), pl.Series([{"a": 1}, None]), pl.Series([[[1]], None])),
+    ]
+    nested = [pl.select(pl.concat_list(column, column)).to_series() for column in found]
+    arrays = [column.list.to_array(2) for column in nested]
+    bare = [pl.Series([None, None]), pl.Series([object(), None], dtype=pl.Object)]
+    every = [*found, *nested, *arrays, *bare, pl.Series([[], None])]
+    return [column.alias(f"column {n}") for n, column in enumerate(every)]
+
+
+LITERALS = [
+    *("1", "-1.5", "1e999", "1e-400", str(10**40), str(2**63), "true", '"a"', "''", '"2024-05-17"'),
+    *('"2024-05-17T10:00:00+14:00"', '"0001-01-01T00:00:00+14:00"', '"9999-12-31T23:59:59-14:00"'),
+]
+ASKED = [
+    *("{c} == {v}", "{c} != {v}", "{v} < {c} <= {v}", "{c} in [{v}]", "not {c} in [{v}, {v}]"),
+    *("{c} in []", "{c} contains {v}", "{v} not in {c}", "{c}", "not {c}", "{c} is null"),
+]
+
+
+def test_every_test_of_every_type_is_answered_or_refused():
+    items = pl.DataFrame(columns_of_every_type())
+    answers, refusals = 0, []
+    for column, how, value in product(items.columns, ASKED, LITERALS):
+        try:
+            found = mask(how.format(c=f"`{column}`", v=value), items)
+        except RequestError as error:
+            refusals.append(str(error))
+            continue
+        assert (found.dtype, found.shape) == (bool, (2,))
+        answers += 1
+    of = attributes(items)
+    for column in items.columns:
+        try:
+            assert len(of(column)) == 2
+        except RequestError as error:
+            refusals.append(str(error))
+    assert answers > 1000
+    assert all("\n" not in line for line in refusals)
+
+
+def test_a_date_outside_the_calendar_is_unknown():
+    days = pl.Series("day", [1_715_900_000, 19_860], dtype=pl.Int32).cast(pl.Date)
+    for where, expected in (
+        ("day > '2024-01-01'", [False, True]),
+        ("not day > '2024-01-01'", [False, False]),
+        ("day is null", [True, False]),
+    ):
+        assert mask(where, pl.DataFrame({"day": days})).tolist() == expected

@@ -199,7 +199,9 @@ class TestSaving:
             assert found.items["x"].to_list() == expected
             assert saved(found.items).equals(found.items)
 
-    @pytest.mark.parametrize("cell", [10**5000, [10**5000], [10**5000, "a"]], ids=["number", "list", "mixed"])
+    @pytest.mark.parametrize(
+        "cell", [10**5000, [10**5000], [10**5000, "a"]], ids=["number", "list", "mixed"]
+    )
     def test_values_without_a_text_are_refused_in_one_line(self, cell):
         with pytest.raises(DataError, match=r"items, row 2, column 'x': found a value of type"):
             Dataset.from_frames(

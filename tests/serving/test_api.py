@@ -2,8 +2,10 @@
 
 import base64
 import json
+import shutil
 import threading
 from dataclasses import replace
+from datetime import date
 from io import BytesIO
 from urllib.parse import quote
 
@@ -362,3 +364,65 @@ def test_hints_are_filters_that_can_be_asked(shop):
     assert edition.hints
     for hint in edition.hints:
         assert made.recommend(history=["i00"], k=1, where=hint).items
+
+
+@pytest.fixture(scope="module")
+def dated(made, tmp_path_factory):
+    """The run with columns of dates, whole numbers, and true and false."""
+    columns = {"released": date(2024, 5, 17), "stock": 5, "on_sale": True}
+    items = made.catalogue.items.with_columns(**{n: pl.lit(v) for n, v in columns.items()})
+    path = tmp_path_factory.mktemp("dated") / "run"
+    made.over(replace(made.catalogue, items=items)).save(path)
+    return path
+
+
+def test_new_values_of_another_type_are_cast_without_loss_or_refused(serving, dated, tmp_path):
+    run = shutil.copytree(dated, tmp_path / "run")
+    ask = {"history": ["i00"], "k": 1}
+    with serving(run) as client:
+        for column, value in (
+            *(("released", 1_715_900_000), ("released", "soon"), ("stock", 9.99), ("stock", True)),
+            *(("on_sale", 0.5), ("on_sale", "no"), ("stock", 10**30), ("stock", [1])),
+        ):
+            item = {"item_id": "new-1", column: value}
+            line = refusal(client.post("/v1/items", json={"items": [item]}), 422)
+            assert column in line
+        two = [{"item_id": "a", "price": 1}, {"item_id": "b", "price": "1"}]
+        line = refusal(client.post("/v1/items", json={"items": two}), 422)
+        assert line == "items.1.price: found '1', expected a whole number, as the items before"
+        for place, (column, value, where) in enumerate(
+            (
+                ("released", "2024-06-01", "released > '2024-05-17'"),
+                ("stock", 9.0, "stock == 9"),
+                ("on_sale", 0, "not on_sale"),
+            )
+        ):
+            item = {"item_id": f"new-{place}", column: value}
+            assert client.post("/v1/items", json={"items": [item]}).status_code == 200
+            found = client.post("/v1/recommend", json=ask | {"where": where}).json()
+            assert [item["item_id"] for item in found["items"]] == [f"new-{place}"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"user": True}, {"user": ""}, {"user": 3.5}, {"user": ["u003"]}, {"user": 1e300}),
+        *({"history": [None]}, {"history": [["i00"]]}, {"history": "i00"}, {"history": [False]}),
+        *({"user": "u003", "k": True}, {"user": "u003", "k": "3"}, {"user": "u003", "k": 2.5}),
+        *({"user": "u003", "exclude_seen": "no"}, {"user": "u003", "max_per": {"season": True}}),
+        *({"user": "u003", "exclude": [{}]}, {"user": "u003", "only": "i01"}),
+    ],
+    ids=str,
+)
+def test_what_can_be_no_id_or_number_is_refused(client, fields):
+    refusal(client.post("/v1/recommend", json=fields), 422)
+
+
+def test_whole_numbers_may_be_written_as_decimals_and_null_is_nothing(client):
+    asked = {"user": "u003", "k": 3.0, "exclude": None, "max_per": None, "only": None}
+    found = client.post("/v1/recommend", json=asked).json()
+    assert (
+        found["items"]
+        == client.post("/v1/recommend", json={"user": "u003", "k": 3}).json()["items"]
+    )
+    assert "3 is unknown" in client.post("/v1/recommend", json={"user": 3.0}).json()["reason"]

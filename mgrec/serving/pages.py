@@ -251,8 +251,8 @@ def _sentences(explanation: Explanation) -> list[list[tuple[bool, str]]]:
 
     A name that is written from right to left would otherwise reorder the text beside it.
     """
-    parts = (explanation, *explanation.past)
-    names = {called(part.item_id, part.title) for part in parts}
+    names = {called(explanation.item_id, explanation.title)}
+    names |= {called(past.item_id, past.title) for past in explanation.past}
     pattern = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
     return [
         [(place % 2 == 1, text) for place, text in enumerate(re.split(f"({pattern})", sentence))]

@@ -90,13 +90,13 @@ def run(app: Any, *, host: str, port: int, limits: Limits) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        http=functools.partial(BoundedProtocol, Connections(limits)),
+        http=functools.partial(BoundedProtocol, Connections(limits)),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",  # a start that fails ends it; left to itself it would serve on, half begun
         backlog=128,
         h11_max_incomplete_event_size=HEADERS,
-        timeout_keep_alive=limits.idle,
-        timeout_graceful_shutdown=max(limits.grace - CLOSING, limits.grace / 2),
+        timeout_keep_alive=limits.idle,  # type: ignore[arg-type]  # fractions work too
+        timeout_graceful_shutdown=max(limits.grace - CLOSING, limits.grace / 2),  # type: ignore[arg-type]
     )
     server = _Server(config, limits.grace)
     with contextlib.suppress(KeyboardInterrupt):  # raised again by uvicorn once it has stopped
@@ -105,7 +105,7 @@ def run(app: Any, *, host: str, port: int, limits: Limits) -> None:
         sys.exit(3)
 
 
-class _Server(uvicorn.Server):  # type: ignore[misc]
+class _Server(uvicorn.Server):
     """uvicorn, which ends in time whatever still runs: a thread cannot be interrupted."""
 
     def __init__(self, config: uvicorn.Config, grace: float) -> None:

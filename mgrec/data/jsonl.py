@@ -268,13 +268,15 @@ def _missing(value: object) -> bool:
 
 
 def builtin(value: Any) -> Any:
-    """Return an array's or a sequence's values as a list, and a number of NumPy's as Python's."""
+    """Return a value in Python's own types: arrays and sequences as lists, a Decimal NaN as None."""
     if isinstance(value, np.datetime64 | np.timedelta64):
         return value.astype(f"{value.dtype.kind}8[us]").item()
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, pl.Series):
         return value.to_list()
+    if isinstance(value, Decimal) and value.is_nan():
+        return None
     if isinstance(value, set | frozenset):
         return sorted(value, key=str)
     return list(value) if isinstance(value, tuple) else value

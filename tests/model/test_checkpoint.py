@@ -471,6 +471,7 @@ def resumed(tmp_path: Path, rounds: int, kills: int) -> None:
     assert len(begun) > 2  # the runs did go on from where they stood
 
 
+@pytest.mark.slow
 def test_a_training_killed_again_and_again_ends_with_the_same_weights(tmp_path: Path) -> None:
     resumed(tmp_path, rounds=5, kills=3)
 

@@ -53,6 +53,7 @@ def test_items_that_train_never_saw_have_none(data):
     assert not vectors(data).present[only].any()
 
 
+@pytest.mark.slow
 def test_items_taken_by_the_same_users_come_to_lie_together():
     rng = np.random.default_rng(0)
     group = np.repeat([0, 1], 20)

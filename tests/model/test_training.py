@@ -200,6 +200,7 @@ def finish(folder):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moments", [(0.4, 0.5, 0.7)])
 def test_a_run_killed_at_any_moment_ends_with_the_weights_of_an_uninterrupted_one(
     tmp_path, moments

@@ -149,7 +149,7 @@ def write(path: Path, contents: Contents) -> Manifest:
             _replaces(stack, path, folder)
     except (SafetensorError, pl.exceptions.PolarsError) as error:
         raise ArtifactError(
-            f"{path}: could not be saved: {in_one_line(error)}; what was there before still is"
+            f"{path}: could not be saved: {in_one_line(error)}; the previous version is unchanged"
         ) from error
     return manifest
 
@@ -385,8 +385,3 @@ def _owned(folder: Path) -> set[str]:
 def _sha256(file: Path) -> str:
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _words(error: Exception) -> str:
-    """Return an error's message on one line."""
-    return " ".join(str(getattr(error, "strerror", None) or error).split())

@@ -13,6 +13,13 @@ from mgrec.errors import ArtifactError, MgrecError, RequestError, StorageError, 
 
 LARGEST = 1 << 30  # bytes of a file that is read whole
 _MOUNTS = Path("/proc/self/mountinfo")
+_KINDS = {
+    stat.S_IFREG: "a file",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a link",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+}
 
 
 def resolved(path: Path) -> Path:
@@ -36,11 +43,13 @@ def kind_of(path: Path) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except (OSError, ValueError) as error:
-        words = getattr(error, "strerror", None) or in_one_line(error)
-        raise ArtifactError(f"{path}: could not be looked at: {words}") from None
-    known = {stat.S_IFREG: "a file", stat.S_IFDIR: "a folder", stat.S_IFLNK: "a link"}
-    known |= {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-    return known.get(stat.S_IFMT(mode), "a device")
+        raise ArtifactError(f"{path}: could not be read: {in_one_line(error)}") from None
+    return kind_of_mode(mode)
+
+
+def kind_of_mode(mode: int) -> str:
+    """Return in words the kind of file that a mode of `os.stat` stands for."""
+    return _KINDS.get(stat.S_IFMT(mode), "a device")
 
 
 def check_file(path: Path) -> None:
@@ -113,7 +122,7 @@ def read_bytes(file: Path, most: int = LARGEST) -> bytes:
         raise
     except OSError as error:
         check_regular(file)
-        raise ArtifactError(f"{file}: could not be read: {error.strerror or error}") from None
+        raise ArtifactError(f"{file}: could not be read: {in_one_line(error)}") from None
 
 
 def check_regular(file: Path, most: int | None = None) -> int:
@@ -172,5 +181,5 @@ def parsing(what: object) -> Iterator[None]:
     except (MgrecError, FileNotFoundError):
         raise
     except (Exception, PanicException) as error:
-        words = getattr(error, "strerror", None) or in_one_line(error)
-        raise ArtifactError(f"{what}: corrupt: {type(error).__name__}: {words[:300]}") from None
+        words = in_one_line(error)[:300]
+        raise ArtifactError(f"{what}: corrupt: {type(error).__name__}: {words}") from None

@@ -21,7 +21,7 @@ from typing import TypeVar
 from polars.exceptions import PolarsError
 from safetensors import SafetensorError
 
-from mgrec.errors import MgrecError, StorageError, in_one_line
+from mgrec.errors import StorageError, in_one_line
 from mgrec.files import check_file, kind_of, resolved
 
 T = TypeVar("T")
@@ -84,27 +84,17 @@ def new_folder(
         If the folder cannot be written; the old one then stands.
     """
     path = resolved(path)
-    with storing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = _draft(path)
-        draft.mkdir()
-        handle = os.open(draft, os.O_RDONLY)
-        try:
-            _claim(handle)
-            yield draft
-            mode = draft.stat().st_mode & 0o666
-            for file in draft.rglob("*"):
-                if not file.is_dir() and file.stat().st_nlink == 1:  # not shared with the old one
-                    file.chmod(mode)
-                _sync(file)
-            _sync(draft)
-            settle(path, owned, previous)
-            _exchange(draft, path)
-            settle(path, owned, previous)
-        finally:
-            with suppress(OSError):
-                delete(draft)
-            os.close(handle)
+    with storing(path), scratch(path) as draft:
+        yield draft
+        mode = draft.stat().st_mode & 0o666
+        for file in draft.rglob("*"):
+            if not file.is_dir() and file.stat().st_nlink == 1:  # not shared with the old one
+                file.chmod(mode)
+            _sync(file)
+        _sync(draft)
+        settle(path, owned, previous)
+        _exchange(draft, path)
+        settle(path, owned, previous)
 
 
 def settle(path: Path, owned: Callable[[Path], Collection[str]], previous: str) -> None:
@@ -156,21 +146,15 @@ def storing(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except MgrecError:
-        raise
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    except (SafetensorError, PolarsError) as error:
-        # Both libraries write the number of the system's error into their own.
-        if found := re.search(r"\(os error (\d+)\)", str(error)):
-            raise _unwritable(path, OSError(int(found[1]), os.strerror(int(found[1])))) from error
-        raise
-
-
-def _unwritable(path: Path, error: OSError) -> StorageError:
-    found = re.search(r"\(os error (\d+)\)", str(error))
-    words = error.strerror or (os.strerror(int(found[1])) if found else in_one_line(error))
-    return StorageError(f"{path}: could not be saved: {words}; what was there before still is")
+    except (OSError, SafetensorError, PolarsError) as error:
+        # The libraries write the number of the system's error into the text of their own.
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None and not isinstance(error, OSError):
+            raise
+        words = os.strerror(int(number[1])) if number else in_one_line(error)
+        raise StorageError(
+            f"{path}: could not be saved: {words}; the previous version is unchanged"
+        ) from error
 
 
 def standing(path: Path) -> Path:

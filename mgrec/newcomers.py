@@ -17,8 +17,7 @@ from mgrec.content.encoders import check_consent, image_encoder, text_encoder
 from mgrec.content.encoding import encode_pictures, encode_texts
 from mgrec.data import items, tables
 from mgrec.data import ready as ready_made
-from mgrec.data.casts import in_words, lossless, missing, unsettled
-from mgrec.data.columns import shaped, texts
+from mgrec.data.columns import texts
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.notes import Notebook
 from mgrec.data.rows import as_in
@@ -202,7 +201,7 @@ def _rows(
     )
     # A new column of nothing would fix its type before anybody knows it.
     rows = rows[[c for c, kind in rows.schema.items() if kind != pl.Null or c in schema]]
-    rows = _typed(rows, table, schema, written)
+    rows = as_in(rows, schema, table.place, written)
     place = catalogue.index_of(rows["item_id"])
     listed = place >= 0
     listed[listed] = catalogue.listed[place[listed]]
@@ -213,35 +212,6 @@ def _rows(
             " catalogue has already, expected new items (or such as were removed)"
         )
     return rows, written
-
-
-def _typed(
-    rows: pl.DataFrame, table: Table, schema: pl.Schema, written: tuple[str, ...]
-) -> pl.DataFrame:
-    """Return the rows in the catalogue's types.
-
-    Raises
-    ------
-    DataError
-        If a value would change or be lost.
-    """
-    for column, kind in rows.schema.items():
-        wanted = schema.get(column, kind)
-        if wanted == kind or unsettled(wanted):
-            continue
-        found = rows[column]
-        if column in written:
-            found = shaped(found, wanted)
-        cast = lossless(found, wanted)
-        lost = cast.is_null() & ~missing(found)
-        if lost.any():
-            row = int(lost.arg_max() or 0)
-            raise DataError(
-                f"{table.place(row, column)}: found {short(rows[column][row])},"
-                f" expected {in_words(wanted)}, as in the catalogue"
-            )
-        rows = rows.with_columns(cast)
-    return rows
 
 
 def _embeddings(given: ready_made.Given, modality: str, rows: pl.DataFrame) -> Embeddings:
@@ -329,5 +299,9 @@ def checked(new: Newcomers, catalogue: Catalogue) -> Newcomers:
     DataError
         If a column has come to be of a type that a value does not fit.
     """
-    rows = as_in(_placed(new.items, catalogue, new.root), catalogue.items)
-    return replace(new, items=rows)
+    rows = _placed(new.items, catalogue, new.root)
+
+    def place(row: int, column: str) -> str:
+        return f"item {rows['item_id'][row]!r}, column '{column}'"
+
+    return replace(new, items=as_in(rows, catalogue.items.schema, place))

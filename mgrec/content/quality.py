@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from mgrec.content.contracts import Encoder
 from mgrec.content.pictures import PictureProblem, picture_key
-from mgrec.data.arrays import MANY, largest_group
+from mgrec.data.arrays import is_many, largest_group
 from mgrec.data.features import Embeddings
 from mgrec.data.tables import short
 
 UNREAD = 1 / 3  # share of a text's pieces that are unknown, from which on it counts as unread
 RARE = 0.01  # share of the texts that may be unread without a word
-FEWEST = 3  # items that share their content, so that it is worth a word
 SAMPLE = 20_000  # texts that are looked at
 
 
@@ -71,7 +70,7 @@ def shared(
         return ()
     key, most = counts.most_common(1)[0]
     total = sum(counts.values())
-    if most < max(FEWEST, MANY * total):
+    if not is_many(most, total):
         return ()
     first = examples[keys.index(key)]
     shown = first.name if isinstance(first, Path) else short(first) if modality == "text" else "one"
@@ -87,7 +86,7 @@ def collapsed(
     """Say how many different contents an encoder gave one and the same vector, if they are many."""
     same = largest_group(embeddings)
     different = len({keys[row] for row in same.tolist()})
-    if different < max(FEWEST, MANY * int(embeddings.present.sum())):
+    if not is_many(different, int(embeddings.present.sum())):
         return ()
     return (
         f"{modality}: {different:,} different contents have one and the same vector: the encoder"

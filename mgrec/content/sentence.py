@@ -196,7 +196,7 @@ def _hub_commit(name: str, source: str, reads: str) -> str:
 
 def _line(error: Exception) -> str:
     """Return the first sentence of an error, which may be a page long."""
-    text = in_one_line(error) or type(error).__name__
+    text = in_one_line(error)
     return text if len(text) <= 160 else text[:157] + "..."
 
 

@@ -19,7 +19,7 @@ from mgrec.errors import DataError
 LARGEST_CODE = 65535
 # Largest absolute value of a vector: beyond, distances of long vectors leave 32-bit floats.
 LARGEST = 1e15
-MANY = 0.1  # share of the items from which on one vector for all of them is worth a warning
+MANY, FEWEST = 0.1, 3  # items that share their content: the share and count worth a warning
 _SMALLEST_BOOK = 256
 
 
@@ -168,6 +168,11 @@ def largest_group(given: Embeddings) -> NDArray[np.int64]:
     if sizes.max(initial=0) < 2:
         return np.empty(0, np.int64)
     return rows[group == sizes.argmax()]
+
+
+def is_many(count: int, items: int) -> bool:
+    """Whether so many of the items that share their content are worth a warning."""
+    return count >= max(FEWEST, MANY * items)
 
 
 def different(several: Sequence[Embeddings]) -> int:

@@ -10,7 +10,8 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO
 
-from mgrec.errors import DataError
+from mgrec.errors import DataError, in_one_line
+from mgrec.files import kind_of_mode
 
 # A file may take half of the memory, as parsing it takes about as much again. It may unpack
 # to 200 times its size on disk: text reaches 10 to 50 times, only crafted files reach more.
@@ -22,13 +23,6 @@ _PACKED = {
     **dict.fromkeys((b"\x78\x01", b"\x78\x9c", b"\x78\xda"), "zlib"),
 }
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-_KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a pipe (FIFO)",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 
 
 def opened(path: Path, name: str) -> BinaryIO:
@@ -44,11 +38,11 @@ def opened(path: Path, name: str) -> BinaryIO:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         raise DataError(f"{name}: cannot be read: {_reason(path, error)}") from None
-    kind = stat.S_IFMT(os.fstat(handle).st_mode)
-    if kind == stat.S_IFREG:
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
         return os.fdopen(handle, "rb")
     os.close(handle)
-    raise DataError(f"{name}: found {_KINDS.get(kind, 'a special file')}, expected a regular file")
+    raise DataError(f"{name}: found {kind_of_mode(mode)}, expected a regular file")
 
 
 def _reason(path: Path, error: OSError | ValueError) -> str:
@@ -56,7 +50,7 @@ def _reason(path: Path, error: OSError | ValueError) -> str:
         return "it is a link to a file that does not exist"
     if isinstance(error, OSError) and path.is_socket():
         return "it is a socket"
-    return getattr(error, "strerror", None) or str(error)
+    return in_one_line(error)
 
 
 def contents(path: Path, name: str, limit: int | None = None) -> bytes:
@@ -90,7 +84,7 @@ def contents(path: Path, name: str, limit: int | None = None) -> bytes:
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise DataError(f"{name}: not a whole gzip file: {error}") from None
         except OSError as error:
-            raise DataError(f"{name}: cannot be read: {error.strerror or error}") from None
+            raise DataError(f"{name}: cannot be read: {in_one_line(error)}") from None
         except MemoryError:
             raise DataError(f"{name}: found more than fits in memory, {_expected(most)}") from None
     return out.getvalue()

@@ -197,7 +197,7 @@ def texts(cells: Iterable[object], column: str, name: str = "") -> list[str | No
 def _typed(column: str, cells: list[Any], dtype: pl.DataType | None) -> pl.Series | None:
     """Return cells in a type that holds each of them, or None."""
     try:
-        if any(isinstance(cell, Decimal) and not cell.is_finite() for cell in cells):
+        if any(isinstance(cell, Decimal) and cell.is_infinite() for cell in cells):
             return None
         made = pl.Series(column, cells, dtype, strict=False)
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
@@ -268,7 +268,9 @@ def _missing(value: object) -> bool:
 
 
 def builtin(value: Any) -> Any:
-    """Return an array's or a sequence's values as a list, and a number of NumPy's as Python's."""
+    """Return an array or a sequence as a list, a NumPy number as Python's; Decimal NaN is None."""
+    if isinstance(value, Decimal) and value.is_nan():
+        return None
     if isinstance(value, np.datetime64 | np.timedelta64):
         return value.astype(f"{value.dtype.kind}8[us]").item()
     if isinstance(value, np.ndarray | np.generic):

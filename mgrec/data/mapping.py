@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mgrec.data.names import ids_among
-from mgrec.data.tables import Table, quoted, short
+from mgrec.data.tables import Table, short
 from mgrec.errors import DataError, nearest
 
 # Our columns, by the file in which they mean something.
@@ -113,7 +113,7 @@ class ColumnMap:
         if {"item_id", theirs} <= set(log.frame.columns):
             flags = [option(f"{file}.item_id", theirs) for file in FILES]
             raise DataError(
-                f"{log.name}: found columns 'item_id' and {quoted(theirs)}, expected a name for"
+                f"{log.name}: found columns 'item_id' and {theirs!r}, expected a name for"
                 f" each file: {flags[0]}, and {flags[1]} if 'item_id' is not meant"
             )
 
@@ -147,7 +147,7 @@ def _refuse_without(file: str, table: Table, ours: str, theirs: str | None) -> N
         hint = ""
         if like:
             to_paste = option(f"{file}.{ours}", like[0])
-            hint = f" Did you mean {quoted(like[0])}? Map it: {to_paste}"
+            hint = f" Did you mean {like[0]!r}? Map it: {to_paste}"
     missing = f"'{ours}'" if theirs in (None, ours) else f"'{theirs}' or '{ours}'"
     found = short(", ".join(known), 200)
     raise DataError(f"{table.name}: no column {missing}, found {found}.{hint}")

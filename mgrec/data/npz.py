@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mgrec.data import blocks
 from mgrec.data.files import amount, contents, limit_of, opened
 from mgrec.data.tables import short
-from mgrec.errors import DataError
+from mgrec.errors import DataError, in_one_line
 
 # What numpy and zipfile raise for files that are cut short, changed, encrypted or something else.
 BROKEN = (
@@ -63,7 +63,7 @@ def load(
                 _check_sizes(arrays.zip, in_memory, name, limit)
                 return arrays["item_id"], arrays[field] if mapped is None else mapped
         except BROKEN as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = in_one_line(error)
             if "allow_pickle" in reason:
                 reason = "pickled objects inside, expected plain numbers or text"
             raise DataError(f"{name}: not a whole .npz file: {reason}") from None

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import polars as pl
 
 from mgrec.data import files
-from mgrec.errors import DataError
+from mgrec.errors import DataError, in_one_line
 
 Parts = tuple[tuple[str, int], ...]  # name of each part, and the row with which it begins
 
@@ -71,8 +71,8 @@ def unpacked(data: bytes, name: str, limit: int | None = None) -> pl.DataFrame:
             )
         return pl.read_parquet(io.BytesIO(data))
     except _BROKEN as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{name}: not a whole Parquet file: {reason:.200}") from None
+        reason = in_one_line(error)[:200]
+        raise DataError(f"{name}: not a whole Parquet file: {reason}") from None
 
 
 def _width(dtype: pl.DataType) -> int:

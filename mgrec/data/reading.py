@@ -110,7 +110,7 @@ def _about_rows(name: str, given: Embeddings, known: pl.Series, notes: Notebook)
             f"{name}: vectors of zeros: {len(zero):,} of {items:,} (first: item"
             f" {short(known[int(zero[0])])}); an item without one belongs left out",
         )
-    if len(same) >= max(3, arrays.MANY * items):
+    if arrays.is_many(len(same), items):
         notes.warn(
             "same_vectors",
             len(same),

@@ -17,7 +17,7 @@ from mgrec.data import arrays, blocks, npz, tables
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.files import contents, opened
 from mgrec.data.tables import Table, short
-from mgrec.errors import DataError
+from mgrec.errors import DataError, in_one_line
 
 Pair = tuple[ArrayLike, ArrayLike]  # item ids, and a row of values for each
 # Also taken: a bare array or tensor with a row for each item in the catalogue's order, a frame
@@ -157,7 +157,7 @@ def _array(values: Any, name: str) -> NDArray[Any]:
             return np.asarray(values.numpy())
         return np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
-        reason = tables.oneline(error)
+        reason = in_one_line(error)
         raise DataError(f"{name}: not an array of numbers: {reason[:160]}") from None
 
 
@@ -171,7 +171,7 @@ def _npy(path: Path, name: str) -> NDArray[Any]:
         mapped = np.lib.format.open_memmap(path, mode="r")
         return mapped if mapped.nbytes > blocks.IN_MEMORY else np.array(mapped)
     except npz.BROKEN as error:
-        reason = tables.oneline(error)
+        reason = in_one_line(error)
         if "object" in reason.lower():
             reason = "pickled objects inside, expected plain numbers"
         raise DataError(f"{name}: not a whole .npy file: {reason}") from None

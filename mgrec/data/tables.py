@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mgrec.data import csvs, jsonl, keys, parquet
 from mgrec.data.files import contents, refuse_packed
-from mgrec.errors import DataError, nearest
+from mgrec.errors import DataError, in_one_line, nearest
 
 KINDS = ("parquet", "csv", "jsonl")
 
@@ -74,7 +74,7 @@ class Table:
             where = f"{'line' if self.kind == 'sequences' else 'row'} {record + 1}"
         if column is None or self.kind == "sequences":
             return f"{name}, {where}"
-        return f"{name}, {where}, column {quoted(self.names.get(column, column))}"
+        return f"{name}, {where}, column {self.names.get(column, column)!r}"
 
     def renamed(self, columns: Mapping[str, str]) -> Table:
         """Return the table under our column names; ``columns`` maps ours to the file's."""
@@ -95,11 +95,6 @@ class Table:
                     hint = " Columns are separated by commas."
                 found = short(", ".join(known), 200)
                 raise DataError(f"{self.name}: no column '{column}', found {found}.{hint}")
-
-
-def quoted(name: str) -> str:
-    """Return a column's name as it may stand in a message: quoted, on one line."""
-    return f"'{name}'" if name.isprintable() else repr(name)
 
 
 def short(value: object, width: int = 40) -> str:
@@ -220,7 +215,7 @@ def of_frame(frame: object, name: str, ids: Collection[str] = ()) -> Table:
         try:
             frame = frame.collect()
         except (pl.exceptions.PolarsError, OSError) as error:
-            raise DataError(f"{name}: the LazyFrame fails: {oneline(error)}") from None
+            raise DataError(f"{name}: the LazyFrame fails: {in_one_line(error)[:200]}") from None
     elif type(frame).__module__.startswith("pandas") and hasattr(frame, "columns"):
         frame = _from_pandas(frame, name, ids)
     elif isinstance(frame, Mapping | list):
@@ -314,8 +309,3 @@ def _cells(column: str, cells: list[Any], name: str, ids: Collection[str]) -> pl
             raise DataError(f"{name}, row {row + 1}, column '{column}': {found}")
         cells = known
     return jsonl.series(column, cells, name)
-
-
-def oneline(error: Exception) -> str:
-    """Return the first line of a library's message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

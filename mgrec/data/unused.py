@@ -11,7 +11,7 @@ from mgrec.data import columns as cols
 from mgrec.data import names
 from mgrec.data.mapping import FILES, ColumnMap, option
 from mgrec.data.notes import Notebook
-from mgrec.data.tables import Table, quoted, short
+from mgrec.data.tables import Table, short
 from mgrec.errors import DataError
 
 _FEW = 20  # rows below which it means little that no id occurs twice
@@ -63,8 +63,8 @@ def _check(
     if shared and ((others and (once or strange)) or (sure and generic)):
         other = (sure or others)[0]
         raise DataError(
-            f"{log.name}: column {quoted(theirs)} would be {ours}, but"
-            f" {_why(once, strange, chosen)} and column {quoted(other)}"
+            f"{log.name}: column {theirs!r} would be {ours}, but"
+            f" {_why(once, strange, chosen)} and column {other!r}"
             f" {_looks(other in by_value, ours)}, expected a name for each file:"
             f" {_flags(items, ours, other)}, or {option(f'interactions.{ours}', theirs)} if"
             " that is meant"
@@ -72,18 +72,18 @@ def _check(
     if once and len(chosen) >= _FEW:
         hint = ", so nothing can be learned from it"
         if others:
-            hint = f": is it column {quoted(others[0])}? {_flags(items, ours, others[0])}"
+            hint = f": is it column {others[0]!r}? {_flags(items, ours, others[0])}"
         notes.warn(
             f"unique_{ours}s",
             len(chosen),
-            f"{log.name}, column {quoted(theirs)}: each of {len(chosen):,} rows has another {ours},"
+            f"{log.name}, column {theirs!r}: each of {len(chosen):,} rows has another {ours},"
             f" as the numbers of rows have{hint}",
         )
     elif strange or (shared and (others if generic else sure)):
         notes.warn(
             f"passed_over_{ours}s",
             1,
-            f"{log.name}: column {quoted(theirs)} is {ours}; column {quoted(others[0])}, which is"
+            f"{log.name}: column {theirs!r} is {ours}; column {others[0]!r}, which is"
             f" not used, {_looks(others[0] in by_value, ours)}. If it is meant:"
             f" {_flags(items, ours, others[0])}",
         )
@@ -152,7 +152,7 @@ def about_moments(log: Table, notes: Notebook) -> None:
     column, problem = min(found.items(), key=lambda pair: (pair[1] != "", free.index(pair[0])))
     example = short(_plain(next(iter(log.frame[column].drop_nulls()))))
     more = [name for name in found if name != column]
-    also = f" (so do: {', '.join(map(quoted, more))})" if more else ""
+    also = f" (so do: {', '.join(map(repr, more))})" if more else ""
     do = f"if it does, pass {option('timestamp', column)}"
     if problem:
         do = f"write ISO dates in every row ({problem}) and pass {option('timestamp', column)}"
@@ -160,7 +160,7 @@ def about_moments(log: Table, notes: Notebook) -> None:
         "unused_moments",
         len(found),
         f"{log.name}: no column 'timestamp', so the order of the rows is taken for the order in"
-        f" time; column {quoted(column)}, such as {example}, seems to say when{also}: {do}",
+        f" time; column {column!r}, such as {example}, seems to say when{also}: {do}",
     )
 
 

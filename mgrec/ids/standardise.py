@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mgrec.data.arrays import LARGEST
 from mgrec.data.blocks import blocks, release, take, zeros
 from mgrec.data.features import Embeddings
 from mgrec.errors import DataError
 
 Matrix = NDArray[np.float32]
 
-FAR = 1e15  # largest standardised coordinate, in standard deviations
 SAMPLE = 100_000  # rows that principal components are computed from
 
 
@@ -86,7 +86,7 @@ class Standardiser:
         for rows, block in blocks(embeddings.vectors, np.flatnonzero(embeddings.present)):
             with np.errstate(over="ignore"):
                 made = _project(block, self.mean, self.axes) / np.float32(self.scale)
-            far = ~(np.abs(made) <= FAR).all(axis=1)
+            far = ~(np.abs(made) <= LARGEST).all(axis=1)
             if far.any():
                 row = int(far.argmax())
                 raise DataError(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from mgrec.artifact import UPLOADS
 from mgrec.serving.edition import Edition
 
-UPLOADS = "uploads"  # in an artifact's folder: pictures that came with items over HTTP
 # What browsers show. Not among them: SVG, which can hold scripts.
 KINDS = {
     ".jpg": "image/jpeg",

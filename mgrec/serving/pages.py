@@ -16,6 +16,7 @@ from fastapi import Request as Call
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import FileResponse, HTMLResponse, Response
 
+from mgrec.artifact import REPORT
 from mgrec.errors import MgrecError
 from mgrec.explain.explanation import Explanation, called
 from mgrec.files import kind_of
@@ -283,7 +284,7 @@ def _kept(
 
 
 def _report(served: Served) -> Path | None:
-    file = served.path / "report.html"
+    file = served.path / REPORT
     return file if kind_of(file) == "a file" else None  # no link out of the folder
 
 

@@ -14,12 +14,12 @@ from typing import TypeVar
 import torch
 
 from mgrec.answers import Recommendations
+from mgrec.artifact import UPLOADS
 from mgrec.errors import ArtifactError, in_one_line
 from mgrec.requests import Request
 from mgrec.serving import logs
 from mgrec.serving.batching import Batcher, Worker, contained
 from mgrec.serving.edition import Edition
-from mgrec.serving.gallery import UPLOADS
 from mgrec.serving.gate import objection
 from mgrec.serving.limits import Limits
 from mgrec.serving.live import Live

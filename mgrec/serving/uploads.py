@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from mgrec.artifact import UPLOADS
 from mgrec.content.pictures import MAX_PIXELS, PictureProblem, read_picture
 from mgrec.data.features import Embeddings
 from mgrec.data.jsonl import first_of, stranger, type_of
 from mgrec.data.keys import plain
 from mgrec.data.tables import short
-from mgrec.errors import RequestError, StorageError
+from mgrec.errors import RequestError
 from mgrec.folders import new_file
 from mgrec.serving import limits
-from mgrec.serving.gallery import KINDS, UPLOADS
+from mgrec.serving.gallery import KINDS
 from mgrec.serving.live import Change, Live
 from mgrec.serving.schemas import AddRequest, NewItem
 
@@ -29,7 +30,6 @@ _HEADERS = {
 }
 PICTURE = 8 << 20  # bytes of a picture
 PICTURES = 2_000  # of one request
-LARGEST = 1e15  # value of a vector; squares of larger ones leave float32
 SIDE = 64  # pixels to which a picture is read when it is looked at only for whether it can be
 _SUFFIXES = {kind.removeprefix("image/").upper(): suffix for suffix, kind in KINDS.items()}
 
@@ -155,12 +155,8 @@ def _kept(data: bytes, where: str, folder: Path) -> str:
         suffix = _SUFFIXES.get(picture.format or "", ".bin")
     name = sha256(data).hexdigest() + suffix
     if not (folder / name).exists():
-        try:
-            with new_file(folder / name) as draft:
-                draft.write_bytes(data)
-        except OSError as error:
-            line = error.strerror or error
-            raise StorageError(f"{where}: could not be saved: {line}; nothing changed") from None
+        with new_file(folder / name) as draft:
+            draft.write_bytes(data)
     return name
 
 
@@ -187,10 +183,6 @@ def _vectors(modality: str, data: bytes, asked: AddRequest) -> Embeddings:
         )
     found = np.frombuffer(data, kind, offset=stream.tell()).reshape(shape)
     present = ~np.isnan(found).any(axis=1)
-    with np.errstate(over="ignore"):  # what becomes infinite is refused
+    with np.errstate(over="ignore"):  # infinity is refused with the catalogue's other checks
         vectors = np.where(present[:, None], found, 0).astype(np.float32)
-    if not np.isfinite(vectors).all():
-        raise RequestError(f"{where}: found a value that is not finite")
-    if (largest := float(np.abs(vectors).max(initial=0))) > LARGEST:
-        raise RequestError(f"{where}: found a value of {largest:.3g}, expected at most {LARGEST:g}")
     return Embeddings(vectors, present)

@@ -24,7 +24,6 @@ from mgrec.content.pictures import PictureProblem, attempt, picture_key, quiet, 
 from mgrec.data.dataset import Dataset
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.sequences import Sequences
-from mgrec.data.splits import Cases
 from mgrec.ids.quantiser import fit_quantiser
 from mgrec.ids.semantic_ids import build
 from mgrec.recipe import Recipe
@@ -72,17 +71,8 @@ def peak_bytes() -> int:
 
 def spread(histories: Sequences, most: int) -> Sequences:
     """Return at most so many rows, spread over all lengths."""
-    return histories.select(_places(histories, most))
-
-
-def spread_cases(cases: Cases, most: int) -> Cases:
-    """Return at most so many cases, spread over all lengths of their histories."""
-    return cases.select(_places(cases.history, most))
-
-
-def _places(histories: Sequences, most: int) -> NDArray[np.int64]:
     order = np.argsort(histories.lengths, kind="stable")
-    return order[_evenly(len(order), most)]
+    return histories.select(order[_evenly(len(order), most)])
 
 
 def _evenly(n: int, most: int) -> NDArray[np.int64]:

@@ -174,7 +174,7 @@ class TestSaving:
             ([[1], [2.5]], [[1.0], [2.5]]),
             ([["a", None], []], [["a", None], []]),
             ([2**130, 1], [str(2**130), "1"]),
-            ([decimal.Decimal("NaN"), decimal.Decimal("1.5")], [None, "1.5"]),
+            ([decimal.Decimal("NaN"), decimal.Decimal("1.5")], [None, decimal.Decimal("1.5")]),
             ([np.datetime64("2024-05-17", "ns"), None], [dt.datetime(2024, 5, 17), None]),
             ([pd.NA, "x"], [None, "x"]),
             ([[pd.NA, 1], {"a": pd.NaT}], ["[1]", None]),

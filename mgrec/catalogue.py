@@ -54,7 +54,7 @@ class Catalogue:
     removed : bool [items] or None, which are not recommended any more; histories may hold them
     added : bool [items] or None, which have come since training
     seconds : that it took to learn a modality from the log; known to the run that learned it
-    columns : the items file's column name for each of ours that has another; new items may have it
+    columns : the items file's name for each renamed column; new items may use either name
     """
 
     items: pl.DataFrame
@@ -106,7 +106,7 @@ class Catalogue:
         return self.codebooks(block).in_words()
 
     def codebooks(self, block: str) -> Health:
-        """Return the health of a block's codebooks, and how many vectors they were made of."""
+        """Return the health of a block's codebooks, with the number of distinct vectors."""
         parts = list(self.vectors.values()) if block == FUSED else [self.vectors.get(block)]
         known = [vectors for vectors in parts if vectors is not None]
         return health(self.codes[block], block, different(known) if known else None)

@@ -26,7 +26,7 @@ class RequestError(MgrecError):
 
 
 class ProcessError(MgrecError):
-    """A process that cannot work, as it was forked from one that had begun to."""
+    """A process that cannot work, since it was forked after mgrec had started to work."""
 
 
 class MissingExtra(MgrecError):

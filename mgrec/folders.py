@@ -1,10 +1,10 @@
 """Files and folders that are replaced whole: wherever a save is killed, the old or the new stands.
 
-While ``RUN`` is being replaced there may lie beside it ``.RUN.<random>.tmp``, unfinished or no
-longer wanted, and ``.RUN.old``, complete, which takes RUN's place if RUN is not there.
+While ``RUN`` is being replaced, its folder may also contain ``.RUN.<random>.tmp``, which is
+unfinished or obsolete, and ``.RUN.old``, which is complete and takes RUN's place if RUN is missing.
 
-Only a regular file, or nothing, is replaced by a file, and only a folder, or nothing, by a folder.
-A new file or folder gets the permissions of the umask, whichever library wrote it.
+A file replaces only a regular file or nothing, a folder only a folder or nothing. A new file or
+folder gets the permissions of the umask, whichever library wrote it.
 """
 
 import fcntl
@@ -34,7 +34,7 @@ def new_file(path: Path) -> Iterator[Path]:
     Raises
     ------
     RequestError
-        If something else than a regular file is there.
+        If something other than a regular file is there.
     StorageError
         If the file cannot be written; the old one then stands.
     """
@@ -65,8 +65,8 @@ def new_folder(
 ) -> Iterator[Path]:
     """Give an empty folder to fill; when the block ends without an error, it becomes ``path``.
 
-    Of two writers at the same time, the later one stands, unless both are at the last step: who
-    may be one of several takes a lock within the block.
+    Of two concurrent writers the later one wins, unless both are at the last step: concurrent
+    callers take a lock within the block.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def new_folder(
         Names the entries of the old folder that go with it. All others are somebody's own and
         move into the new folder, unless it has an entry of that name.
     previous : str
-        The entry of the new folder that becomes the old one; what the old one has there is deleted.
+        Name under which the new folder keeps the old one; the old one's own such entry is deleted.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def new_folder(
 
 
 def settle(path: Path, owned: Callable[[Path], Collection[str]], previous: str) -> None:
-    """Bring to an end whatever a killed save left beside ``path``; see `new_folder`.
+    """Complete or remove what a killed save left next to ``path``; see `new_folder`.
 
     Raises
     ------
@@ -113,12 +113,12 @@ def settle(path: Path, owned: Callable[[Path], Collection[str]], previous: str) 
 
 @contextmanager
 def scratch(path: Path) -> Iterator[Path]:
-    """Give an empty folder beside a path, for parts of the file to be; it goes at the end.
+    """Give an empty temporary folder next to a path; it is deleted at the end.
 
     Raises
     ------
     StorageError
-        If it cannot be made.
+        If it cannot be created.
     """
     path = resolved(path)
     with storing(path):
@@ -137,7 +137,7 @@ def scratch(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def storing(path: Path) -> Iterator[None]:
-    """Turn what an operating system or a library says of a disk into one error.
+    """Turn errors of writing, by the system or a library, into one error.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def storing(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError, PolarsError) as error:
-        # The libraries write the number of the system's error into the text of their own.
+        # The libraries' errors contain the number of the system's error.
         number = re.search(r"\(os error (\d+)\)", str(error))
         if number is None and not isinstance(error, OSError):
             raise
@@ -175,9 +175,9 @@ def read_standing(path: Path, reading: Callable[[Path], T]) -> T:
 
 
 def linked(source: Path, target: Path, but: Collection[str] = ()) -> None:
-    """Fill a folder with the files of another, as further names of the same bytes where possible.
+    """Copy the files of a folder into another, as hard links where possible.
 
-    Links, pipes and the like are left out. Files that are only ever replaced may be shared so.
+    Symbolic links, pipes and devices are left out. Linked files must be replaced, never changed.
     """
     target.mkdir(exist_ok=True)
     for entry in sorted(source.iterdir()):
@@ -189,12 +189,12 @@ def linked(source: Path, target: Path, but: Collection[str] = ()) -> None:
         elif kind == "a file":
             try:
                 os.link(entry, target / entry.name)
-            except OSError:  # a file system without links, or a file of another account
+            except OSError:  # no hard links here, or a file of another account
                 shutil.copyfile(entry, target / entry.name)
 
 
 def delete(entry: Path) -> None:
-    """Delete a file, a link or a whole folder; what a link points to stays."""
+    """Delete a file, a link or a folder; the target of a link is not touched."""
     if kind_of(entry) == "a folder":
         shutil.rmtree(entry)
     else:
@@ -202,10 +202,10 @@ def delete(entry: Path) -> None:
 
 
 def _exchange(draft: Path, path: Path) -> None:
-    """Put a complete folder in the place of another.
+    """Replace a folder with another, complete one.
 
-    No portable call swaps two full folders. A kill between these two renames leaves the old one
-    complete under another name, where `standing` finds it.
+    No portable call swaps two folders. A kill between the two renames leaves the old one complete
+    under another name, where `standing` looks for it.
     """
     if not _vacant(path):
         path.rename(_old(path))
@@ -244,7 +244,7 @@ def _settle(path: Path, owned: Callable[[Path], Collection[str]], previous: str)
         for entry in sorted(old.iterdir()):
             if entry.name not in mine and not kind_of(path / entry.name):
                 entry.rename(path / entry.name)
-        # By one rename, so that what is called old is never half deleted.
+        # By one rename, so that the old folder is never half deleted.
         keeps = mine and not kind_of(path / previous)
         old.rename(path / previous if keeps else _draft(path))
     _sweep(path)
@@ -259,13 +259,13 @@ def _sweep(path: Path) -> None:
 
 
 def _claim(handle: int) -> None:
-    """Mark a draft as in use; the kernel takes the mark away when its writer ends."""
+    """Lock a draft as in use; the kernel releases the lock when the process ends."""
     with suppress(OSError):  # a file system without locks
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _claimed(entry: Path) -> bool:
-    """Whether a living writer is at work on a draft."""
+    """Whether a running process is writing a draft."""
     if kind_of(entry) not in ("a file", "a folder"):
         return False
     try:

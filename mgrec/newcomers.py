@@ -94,9 +94,9 @@ def newcomers(
 
     Parameters
     ----------
-    catalogue : that they are to join
+    catalogue : to add the items to
     given : a frame, or a parquet, csv or jsonl file, with the columns of the catalogue's items,
-        under our names or those of the file that was fitted on
+        with our names or those of the fitted file
     config : which encoders the catalogue was made with
     ready : by modality, ready-made vectors, or codes where the catalogue has nothing else
     folder : that picture paths are relative to; a file's own folder if not named
@@ -159,7 +159,7 @@ def newcomers(
 
 
 def _table(given: pl.DataFrame | Path | str, catalogue: Catalogue) -> Table:
-    """Read items whose columns have our names, or those of the file that was fitted on."""
+    """Read items whose columns have our names, or those of the fitted file."""
     columns = catalogue.columns
     ids = {"item_id", columns.get("item_id", "item_id")}
     if isinstance(given, str | Path):
@@ -167,7 +167,7 @@ def _table(given: pl.DataFrame | Path | str, catalogue: Catalogue) -> Table:
         kind = Path(path.name.removesuffix(".gz")).suffix[1:]
         if kind not in tables.KINDS:
             raise DataError(f"{path}: expected a parquet, csv or jsonl file")
-        if kind == "csv":  # the catalogue's texts stay text: 007 would become 7
+        if kind == "csv":  # text of the catalogue stays text: 007 would become 7
             words = [c for c, dtype in catalogue.items.schema.items() if dtype == pl.String]
             ids |= {name for column in words for name in (column, columns.get(column, column))}
         table = tables.read(path, ids)
@@ -292,12 +292,12 @@ def _placed(rows: pl.DataFrame, catalogue: Catalogue, root: Path | None) -> pl.D
 
 
 def checked(new: Newcomers, catalogue: Catalogue) -> Newcomers:
-    """Return new items as another version of their catalogue takes them.
+    """Return new items in the types of another version of their catalogue.
 
     Raises
     ------
     DataError
-        If a column has come to be of a type that a value does not fit.
+        If a value does not fit the present type of its column.
     """
     rows = _placed(new.items, catalogue, new.root)
 

@@ -99,8 +99,8 @@ class Recommender:
         start : a recommender to continue from on new logs; its items, codes and weights are kept.
             What these have seen is not measured on; see `knows_tests`
         cache : where encoded vectors are kept; None is the user's cache folder
-        replace : whether the artifact of another fit may be replaced; it stays as ``previous`` in
-            the new one, and `mgrec rollback` brings it back
+        replace : whether the artifact of another fit may be replaced; it is kept as ``previous`` in
+            the new one, and `mgrec rollback` restores it
 
         Raises
         ------
@@ -214,7 +214,7 @@ class Recommender:
 
         Columns: ``user_id``, ``rank`` (from 1), ``item_id``, ``score``. Returns how many users.
         With `exclude_seen` the search is widened, up to 400 beams, until no other item can be
-        better; else it keeps to the recipe's beams.
+        better; without it, the recipe's beams are used.
 
         Raises
         ------
@@ -245,8 +245,8 @@ class Recommender:
 
         Parameters
         ----------
-        exclude_seen : whether items of a user's history are left out of the ranking, with a
-            search that is widened as that of `recommend_all`; published comparisons do not
+        exclude_seen : whether to leave out items of a user's history, with a wider search as in
+            `recommend_all`; published comparisons do not
 
         Raises
         ------
@@ -297,8 +297,8 @@ class Recommender:
         embeddings : by modality, ready-made vectors: `Embeddings` with a row for each of the
             items, or ``(item_ids, floats [rows, dim])``; codes, where the catalogue has only codes
         folder : that picture paths are relative to; a file's own folder if not named
-        encoders : names of encoders that may be loaded besides the packaged ones and those that
-            this account has used before; a foreign artifact names any
+        encoders : names of encoders that may be loaded, besides the packaged ones and those that
+            this account has used before
 
         Raises
         ------
@@ -354,8 +354,7 @@ class Recommender:
     def save(self, path: Path | str) -> None:
         """Save the artifact as a folder, atomically.
 
-        An artifact that is there already, of whatever fit, is replaced and stays as ``previous`` in
-        the new one.
+        An existing artifact, of any fit, is replaced and kept as ``previous`` in the new one.
 
         Raises
         ------
@@ -413,8 +412,8 @@ class Recommender:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return the k most popular items, of those that bool [items] keeps, and their scores.
 
-        A score is what it would be if the generator and every expert went by popularity alone, so
-        that it is on the scale of the scores of other answers.
+        Scores are those of a model whose generator and experts follow popularity, on the scale
+        of other answers.
         """
         items, logs = self.popularity.best(k, keep)
         return items, logs * np.float32(self.model.weights)

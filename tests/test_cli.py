@@ -319,7 +319,7 @@ def test_help_is_there_for_every_verb(run):
         (["recommend", "SHOP", "--user", "1"], "not an mgrec artifact"),
         (["inspect", "RUN", "--prefix", "x"], "expected at most"),
         (["inspect", "RUN", "--item", "no-such"], "not in the catalogue"),
-        (["evaluate", "TMP/nothing"], "nothing there"),
+        (["evaluate", "TMP/nothing"], "found nothing"),
         (
             ["fit", "SHOP", "--out", "TMP/x", "-s", "content.shuffle=[images]"],
             "'images' is none of",

@@ -46,12 +46,12 @@ def load(
 
     Parameters
     ----------
-    limit : most bytes of an array in memory; see `mgrec.data.files.limit_of` for the default
+    limit : maximum bytes of an array in memory; by default see `mgrec.data.files.limit_of`
 
     Raises
     ------
     DataError
-        If the file is not whole, lacks one of the two, holds pickled objects, or is too large.
+        If the file is broken, lacks an array, contains pickled objects, or is too large.
     """
     with _opened(path, name) as file:
         try:
@@ -72,9 +72,9 @@ def load(
 
 
 def _check_sizes(archive: zipfile.ZipFile, arrays: list[str], name: str, limit: int | None) -> None:
-    """Refuse an array whose header or size exceeds the memory, or its own bytes, before it is read.
+    """Refuse an array that exceeds the memory or its own bytes, before it is read.
 
-    numpy allocates what the header says, and zip unpacks as many bytes as the archive's list says.
+    NumPy allocates the size in the header, and zip unpacks the size in the archive's directory.
     """
     for array in arrays:
         info = archive.NameToInfo.get(f"{array}.npy")
@@ -94,9 +94,9 @@ def _check_sizes(archive: zipfile.ZipFile, arrays: list[str], name: str, limit: 
 
 
 def _header(content: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]] | None:
-    """Return an array's shape, whether it lies by columns, and its type; None for what is rare.
+    """Return an array's shape, whether it is in column order, and its type.
 
-    Rare are objects, and version 3: field names in Unicode, which no array of numbers has.
+    None for objects, and for version 3, which has field names in Unicode.
     """
     version = npy.read_magic(content)
     if version > (2, 0):

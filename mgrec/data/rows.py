@@ -1,4 +1,4 @@
-"""Rows of items put together: one rule for the types of their columns."""
+"""Concatenated rows of items: one rule for the types of their columns."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from mgrec.errors import DataError
 
 
 def joined_rows(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """Put frames one below the other; a column that one lacks is null there.
+    """Concatenate frames; a column that a frame lacks is null there.
 
-    The types are those that all rows fit: nothing but nulls, or empty lists, fits any type, and
-    whole numbers fit fractions. So it makes no difference whether frames are put together one by
-    one or all at once.
+    A column gets the type that holds all rows: nulls and empty lists fit any type, and whole
+    numbers fit floats. The result is the same whether frames are joined one by one or together.
 
     Raises
     ------
@@ -45,13 +44,13 @@ def as_in(
     place: Callable[[int, str], str],
     texts: Collection[str] = (),
 ) -> pl.DataFrame:
-    """Return rows in the types of a catalogue's columns, no value changed.
+    """Return rows in the types of a catalogue's columns, without changing a value.
 
     Parameters
     ----------
-    schema : of the catalogue's items; a column with no values so far takes the type of the rows
-    place : names a row and a column, for an error
-    texts : columns that make up the text, in which a list and its text stand for each other
+    schema : of the catalogue's items; a column without values takes the type of the rows
+    place : returns the name of a row and column for errors
+    texts : columns that make up the text, in which lists and text are converted to each other
 
     Raises
     ------
@@ -77,7 +76,7 @@ def as_in(
 
 
 def _wider(one: pl.DataType, other: pl.DataType, column: str) -> pl.DataType:
-    """Return the type that the values of two fit."""
+    """Return the type that holds the values of both."""
     if one == other or other == pl.Null:
         return one
     if one == pl.Null:

@@ -37,7 +37,7 @@ class Table:
     names : mapping
         Our column name -> the file's, where the two differ.
     parts : tuple of (str, int)
-        Of a folder of part files: the name of each, and the row with which it begins.
+        For a folder of part files: the name and first row of each.
     """
 
     frame: pl.DataFrame
@@ -53,7 +53,7 @@ class Table:
 
     @property
     def renames(self) -> dict[str, str]:
-        """The file's name of each of our columns that has another."""
+        """The file's name for each renamed column."""
         return {ours: theirs for ours, theirs in self.names.items() if ours != theirs}
 
     @property
@@ -108,8 +108,8 @@ def short(value: object, width: int = 40) -> str:
 def find(folder: Path, stem: str, kinds: Sequence[str] = KINDS) -> Path | None:
     """Return the one file of that name, plain or gzipped, or None where there is none.
 
-    Whatever has such a name counts, so that a link to nothing, a folder or a pipe is refused when
-    it is read and not passed over.
+    Anything with such a name counts, so that a link to nothing, a folder or a pipe is refused when
+    it is read, and not ignored.
 
     Raises
     ------
@@ -134,12 +134,12 @@ def read(path: Path, ids: Collection[str] = (), limit: int | None = None) -> Tab
     ids : collection of str
         Columns of ids: kept as text in CSV (where ``007`` is not 7), and of one type in JSONL.
     limit : int, optional
-        Most bytes in memory; see `mgrec.data.files.limit_of` for the default.
+        Maximum bytes in memory; by default see `mgrec.data.files.limit_of`.
 
     Raises
     ------
     DataError
-        If the file is empty, malformed, too large or no regular file.
+        If the file is empty, malformed, too large or not a regular file.
     """
     name = path.name
     kind = Path(name.removesuffix(".gz")).suffix[1:]
@@ -202,9 +202,9 @@ def _sequences(path: Path, data: bytes) -> Table:
 
 
 def of_frame(frame: object, name: str, ids: Collection[str] = ()) -> Table:
-    """Take a frame of Polars or pandas, a dict of columns, or a list of dicts.
+    """Convert a frame of Polars or pandas, a dict of columns, or a list of dicts.
 
-    Rows are counted from 1, whatever the index says.
+    Rows are counted from 1; an index is ignored.
 
     Raises
     ------
@@ -250,7 +250,7 @@ def _of_python(
 
 
 def _from_values(column: str, values: Any, name: str, ids: Collection[str]) -> pl.Series:
-    """Return the values of one column, whatever sequence they come in."""
+    """Return the values of one column, from any kind of sequence."""
     if isinstance(values, pl.Series):
         return values.alias(column)
     if type(values).__module__.startswith("pandas") and hasattr(values, "isna"):
@@ -263,7 +263,7 @@ def _from_values(column: str, values: Any, name: str, ids: Collection[str]) -> p
 
 
 def _kind(value: object) -> str:
-    """Return what a value is, for a message."""
+    """Return the name of a value's type, for a message."""
     return "None" if value is None else type(value).__name__
 
 
@@ -292,7 +292,7 @@ def _column(column: str, values: Any, name: str, ids: Collection[str]) -> pl.Ser
 
 
 def _cells(column: str, cells: list[Any], name: str, ids: Collection[str]) -> pl.Series:
-    """Return a column of Python's values; ids become whole numbers or text, and of one type."""
+    """Return a column of Python values; ids become whole numbers or text, all of one type."""
     if any(issubclass(kind, np.ndarray | np.generic) for kind in set(map(type, cells))):
         cells = [jsonl.builtin(cell) for cell in cells]
     if column in ids:

@@ -75,8 +75,8 @@ class Standardiser:
         Raises
         ------
         DataError
-            If the vectors have another dimension than those it was fitted on, or one of them is
-            so much larger that distances to it leave 32-bit floats.
+            If the vectors have another dimension than those it was fitted on, or a value so large
+            that distances overflow float32.
         """
         if embeddings.dim != len(self.mean):
             raise DataError(
@@ -91,8 +91,8 @@ class Standardiser:
                 row = int(far.argmax())
                 raise DataError(
                     f"embeddings, row {rows[row] + 1}: found values up to"
-                    f" {np.abs(block[row]).max():.3g}, expected such as those of training, which"
-                    f" deviate from their mean by {self.scale:.3g}"
+                    f" {np.abs(block[row]).max():.3g}, expected values like those of training,"
+                    f" whose standard deviation is {self.scale:.3g}"
                 )
             vectors[rows] = made
             release(vectors)

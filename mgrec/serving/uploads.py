@@ -35,12 +35,12 @@ _SUFFIXES = {kind.removeprefix("image/").upper(): suffix for suffix, kind in KIN
 
 
 def add_items(live: Live, asked: AddRequest) -> Change:
-    """Add what a request brings; where that fails, the pictures that came with it are deleted.
+    """Add the items of a request; if that fails, delete its pictures.
 
     Raises
     ------
     RequestError
-        If there are too many pictures, or one is too large; and as `added`.
+        If there are too many pictures, or one is too large; otherwise as `added`.
     """
     pictures = [(place, item.picture) for place, item in enumerate(asked.items) if item.picture]
     if len(pictures) > PICTURES:
@@ -69,8 +69,8 @@ def _files(folder: Path) -> list[str]:
 
 
 def _named(live: Live) -> set[str]:
-    """Return the picture files that the catalogue names, also by what another process has added."""
-    with suppress(Exception):  # the error that brought us here is the one to be raised
+    """Return the picture files in the catalogue, with those that other processes have added."""
+    with suppress(Exception):  # the original error is raised instead
         live.refresh()
     items = live.recommender.catalogue.items
     paths = items["image"].drop_nulls() if "image" in items.columns else ()
@@ -103,13 +103,13 @@ def _column(field: str, values: list[object]) -> pl.Series:
         place = stranger(values) or 0
         raise RequestError(
             f"items.{place}.{field}: found {short(values[place])}, expected"
-            f" {type_of(first_of(values))}, as the items before"
+            f" {type_of(first_of(values))}, as in the items before"
         )
     return pl.Series(field, values, strict=False)
 
 
 def _row(item: NewItem, place: int, folder: Path, names: Mapping[str, str]) -> dict[str, object]:
-    """Return an item's columns under our names; `names` are those that the run was fitted with."""
+    """Return an item's columns under our names; `names` are those of the fitted file."""
     where = f"items.{place}"
     row: dict[str, object] = dict(item.model_extra or {})
     if item.item_id is not None:
@@ -131,7 +131,7 @@ def _row(item: NewItem, place: int, folder: Path, names: Mapping[str, str]) -> d
 
 
 def _check_id(value: object, where: str) -> None:
-    """Refuse what is no id; one under the name of a fitted column passed no schema."""
+    """Refuse an invalid id; an id under the name of the fitted file has passed no schema."""
     if value is None:
         raise RequestError(f"{where}: field required")
     known = plain(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from mgrec.data.dataset import Dataset
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.keys import key
 from mgrec.data.splits import split
-from mgrec.errors import RecipeError, nearest
+from mgrec.errors import RecipeError, RequestError, nearest
 from mgrec.ids.common import common_space
 from mgrec.ids.health import Health, health
 from mgrec.ids.projected import Projected
@@ -32,6 +32,7 @@ from mgrec.ids.standardise import Standardiser, fused
 from mgrec.model.collaborative import collaborative
 from mgrec.progress import say
 from mgrec.recipe import Recipe
+from mgrec.requests import ItemId, checked_ids
 
 FUSED = "fused"  # the one block of early fusion
 
@@ -100,6 +101,23 @@ class Catalogue:
         """Return bool [items] by modality: which items have it."""
         of_codes = {name: codes.present for name, codes in self.codes.items() if name != FUSED}
         return of_codes | {name: vectors.present for name, vectors in self.vectors.items()}
+
+    def rows_of(self, ids: Iterable[ItemId]) -> NDArray[np.int64]:
+        """Return the indices of listed items.
+
+        Raises
+        ------
+        RequestError
+            If one is unknown, or removed.
+        """
+        wanted = checked_ids("items", ids)
+        rows = self.index_of(wanted)
+        for item, row in zip(wanted, rows.tolist(), strict=True):
+            if row < 0:
+                raise RequestError(f"item {item!r}: not in the catalogue")
+            if not self.listed[row]:
+                raise RequestError(f"item {item!r}: removed already")
+        return np.array(list(dict.fromkeys(rows.tolist())), np.int64)
 
     def health_of(self, block: str) -> list[str]:
         """Return the state of a block's codebooks in words, a sentence a level first."""

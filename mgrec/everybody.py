@@ -11,7 +11,7 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from mgrec.answering import WIDER
+from mgrec.answering import WIDER, popular
 from mgrec.batches import parquet_of
 from mgrec.data.sequences import Sequences
 from mgrec.errors import RequestError
@@ -65,8 +65,8 @@ def rank(
         left = left[(best < bound[:, None]).any(1)]
         beams = min(WIDER * beams, WIDEST)
     empty = np.flatnonzero(history.lengths == 0)
-    popular = recommender.popular(wanted, recommender.catalogue.listed)
-    items[empty, :wanted], scores[empty, :wanted] = popular
+    favourites = popular(recommender, wanted, recommender.catalogue.listed)
+    items[empty, :wanted], scores[empty, :wanted] = favourites
     return items, scores
 
 

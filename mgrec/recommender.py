@@ -32,7 +32,7 @@ from mgrec.popularity import Popularity
 from mgrec.progress import say
 from mgrec.questions import question
 from mgrec.recipe import Recipe
-from mgrec.requests import ItemId, Request, checked_ids
+from mgrec.requests import ItemId, Request
 from mgrec.search.ranking import Plan, plan
 from mgrec.selection import Selection, selections
 from mgrec.similar import similar
@@ -70,8 +70,6 @@ class Recommender:
     facts: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     tested: Evaluation | None = None
-
-    # ---------------------------------------------------------------- fitting
 
     @classmethod
     def fit(
@@ -111,8 +109,6 @@ class Recommender:
 
         return make(data, recipe, None if out is None else Path(out), final, start, cache, replace)
 
-    # ---------------------------------------------------------------- answering
-
     def recommend(
         self,
         history: Iterable[ItemId] | None = None,
@@ -151,8 +147,8 @@ class Recommender:
     def recommend_many(self, requests: Sequence[Request]) -> list[Recommendations]:
         """Answer several requests in one search; each gets the items that it would get alone.
 
-        Scores are those of a request alone to float32 rounding (about 1e-5): the order of a sum
-        depends on the size of the batch. Only items whose scores differ by less may change places.
+        Scores agree to float32 rounding (about 1e-5): only items whose scores differ by less may
+        change places.
 
         Raises
         ------
@@ -224,8 +220,6 @@ class Recommender:
         check_process()
         return everybody.recommend_all(self, Path(path), k, exclude_seen)
 
-    # ---------------------------------------------------------------- measuring
-
     @property
     def final(self) -> bool:
         """Whether it was trained on everything, the test cases included."""
@@ -276,8 +270,6 @@ class Recommender:
         items = self.catalogue.items["item_id"]
         return measure(found, parts, self.users.ids, items, self.catalogue.present())
 
-    # ---------------------------------------------------------------- changing
-
     def add_items(
         self,
         items: pl.DataFrame | Path | str,
@@ -323,24 +315,7 @@ class Recommender:
             If the catalogue does not know an item, or it was removed before.
         """
         check_process()
-        return self.over(shrunk(self.catalogue, self.rows_of(ids)))
-
-    def rows_of(self, ids: Iterable[ItemId]) -> NDArray[np.int64]:
-        """Return the indices of listed items.
-
-        Raises
-        ------
-        RequestError
-            If one is unknown, or removed.
-        """
-        wanted = checked_ids("items", ids)
-        rows = self.catalogue.index_of(wanted)
-        for item, row in zip(wanted, rows.tolist(), strict=True):
-            if row < 0:
-                raise RequestError(f"item {item!r}: not in the catalogue")
-            if not self.catalogue.listed[row]:
-                raise RequestError(f"item {item!r}: removed already")
-        return np.array(list(dict.fromkeys(rows.tolist())), np.int64)
+        return self.over(shrunk(self.catalogue, self.catalogue.rows_of(ids)))
 
     def over(self, catalogue: Catalogue) -> Recommender:
         """Return the same recommender over a catalogue that has grown or shrunk."""
@@ -348,8 +323,6 @@ class Recommender:
         counts = np.pad(self.counts, (0, catalogue.n_items - len(self.counts)))
         model = model_over(self.model, catalogue, counts, self.recipe.search.new_items)
         return replace(self, catalogue=catalogue, model=model, counts=counts, tested=None)
-
-    # ---------------------------------------------------------------- keeping
 
     def save(self, path: Path | str) -> None:
         """Save the artifact as a folder, atomically.
@@ -383,8 +356,6 @@ class Recommender:
 
         return load_version(Path(path))[1]
 
-    # ---------------------------------------------------------------- inside
-
     def plan(self, k: int) -> Plan:
         """Return how many users are ranked at once, and the memory that it is predicted to take."""
         return plan(self.model, max(self.recipe.search.beams, k), self.recipe.search)
@@ -406,17 +377,6 @@ class Recommender:
     def popularity(self) -> Popularity:
         """How much of the log each item has."""
         return Popularity.of(self.counts)
-
-    def popular(
-        self, k: int, keep: NDArray[np.bool_] | None = None
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the k most popular items, of those that bool [items] keeps, and their scores.
-
-        Scores are those of a model whose generator and experts follow popularity, on the scale
-        of other answers.
-        """
-        items, logs = self.popularity.best(k, keep)
-        return items, logs * np.float32(self.model.weights)
 
     @cached_property
     def n_listed(self) -> int:

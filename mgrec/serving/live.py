@@ -184,7 +184,7 @@ class Live:
         with self._writing, locked(self.path):
             self._refresh()
             made = self._state.recommender
-            rows = made.rows_of(wanted)
+            rows = made.catalogue.rows_of(wanted)
             if not len(rows):
                 raise RequestError("remove: found no items, expected at least one")
             return self._append(made.catalogue.items["item_id"].gather(rows), begun)

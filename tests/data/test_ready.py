@@ -155,7 +155,9 @@ def test_files_of_arrays_that_do_not_fit_are_refused(tmp_path, files, said):
 def test_rows_without_ids_need_items(tmp_path):
     root = folder(tmp_path, embeddings__text_npy=npy(VECTORS[:3]))
     (root / "items.csv").unlink()
-    with pytest.raises(DataError, match=r"text.npy: found rows without item ids and no items"):
+    with pytest.raises(
+        DataError, match=r"text.npy: found rows without item ids, and no items file"
+    ):
         Dataset.read(root)
 
 

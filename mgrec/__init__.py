@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Dataset", "Recipe", "Recommender", "Request", "load", "show_progress"]
 
-_FROM = {  # imported when first asked for, so that the command line may prepare before torch is
+_FROM = {  # imported on first use, so that the command line can set up the process before torch
     "Dataset": "mgrec.data.dataset",
     "Recipe": "mgrec.recipe",
     "Recommender": "mgrec.recommender",

@@ -88,6 +88,18 @@ class Attempt:
                 self.done = not self.asked.n_allowed
 
 
+def popular(
+    recommender: Recommender, k: int, keep: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the k most popular items, of those that bool [items] keeps, and their scores.
+
+    Scores are those of a model whose generator and experts follow popularity, on the scale
+    of other answers.
+    """
+    items, logs = recommender.popularity.best(k, keep)
+    return items, logs * np.float32(recommender.model.weights)
+
+
 def answer(recommender: Recommender, requests: Sequence[Request]) -> list[Recommendations]:
     """Answer every request; each answer is what it would be alone, scores to float32 rounding.
 
@@ -123,7 +135,7 @@ def _search(recommender: Recommender, attempts: Sequence[Attempt]) -> list[Resul
             kept = None if asked.allowed is None else asked.allowed.kept
             jobs[place] = Job(asked.given.items, k, attempt.beams, kept, asked.excluded)
         else:
-            best = recommender.popular(k, asked.keep(recommender.catalogue.n_items))
+            best = popular(recommender, k, asked.keep(recommender.catalogue.n_items))
             found[place] = Result(*best, certain=k)
     answers = run(recommender.model, list(jobs.values()), recommender.recipe.search)
     found |= dict(zip(jobs, answers, strict=True))

@@ -8,14 +8,14 @@
       <name>.safetensors   a group of tensors or of arrays
       <name>.parquet       a table
       <name>.json          a document
-      live/                changes of the catalogue since (`mgrec.journal`)
-      uploads/             pictures that came with items over HTTP
-      previous/            the artifact that this one replaced, with its own changes and report
+      live/                changes of the catalogue (`mgrec.journal`)
+      uploads/             pictures of items that were added over HTTP
+      previous/            the artifact that this one replaced, with its changes and report
 
-Nothing is pickled, so that reading an artifact never runs what somebody put into it. It is written
-to a folder beside and renamed: a killed save leaves the old artifact whole. Other files are
-somebody's own: reading passes them by and saving keeps them. All that is read is regular files of
-the folder: links, pipes and devices are refused.
+Nothing is pickled, so reading an artifact never runs code from it. It is written to a temporary
+folder and renamed: a killed save leaves the old artifact complete. Other files in the folder belong
+to the user: they are not read, and saving keeps them. Only regular files of the folder are read:
+links, pipes and devices are refused.
 """
 
 import hashlib
@@ -84,7 +84,7 @@ __all__ = [
 PREVIOUS, UPLOADS, REPORT = "previous", "uploads", "report.html"
 _RECIPE = "recipe.yaml"
 _LIBRARIES = ("mgrec", "torch", "numpy", "polars", "safetensors")
-# More rows than that for each byte of a file are not believed.
+# A table with more rows per byte of its file is refused as corrupt.
 _ROWS_PER_BYTE = 256
 
 
@@ -134,7 +134,7 @@ def write(path: Path, contents: Contents) -> Manifest:
     ArtifactError
         If something that is not an artifact is there, or the folder cannot be written.
 
-    An artifact that was there before becomes its `previous` one: see `restore`.
+    An existing artifact becomes the `previous` one of the new artifact: see `restore`.
     """
     check_place(path)
     if is_artifact(path):
@@ -149,13 +149,13 @@ def write(path: Path, contents: Contents) -> Manifest:
             _replaces(stack, path, folder)
     except (SafetensorError, pl.exceptions.PolarsError) as error:
         raise ArtifactError(
-            f"{path}: could not be saved: {in_one_line(error)}; what was there before still is"
+            f"{path}: could not be saved: {in_one_line(error)}; the previous version is unchanged"
         ) from error
     return manifest
 
 
 def settled(path: Path) -> None:
-    """End an exchange of artifacts that was killed; nothing where there was none.
+    """Complete an exchange of artifacts that was killed; do nothing if there was none.
 
     Raises
     ------
@@ -172,14 +172,14 @@ def has_previous(path: Path) -> bool:
 
 
 def restore(path: Path) -> None:
-    """Exchange an artifact and the one before it, each with its changes and its report.
+    """Exchange an artifact and its previous one, each with its changes and report.
 
     Raises
     ------
     RequestError
-        If there is none before it, or its catalogue has changes: they are taken back first.
+        If there is no previous one, or the catalogue has changes, which must be undone first.
     ArtifactError
-        If the one before cannot be read, or the folder cannot be written.
+        If the previous one cannot be read, or the folder cannot be written.
     """
     if not is_artifact(path):
         raise ArtifactError(f"{path}: not an mgrec artifact, or its {NAME} is corrupt")
@@ -192,15 +192,15 @@ def restore(path: Path) -> None:
         linked(before, folder, but=(LOCK, PREVIOUS))
         _replaces(stack, path, folder)
         if read_journal(path).entries:
-            raise RequestError(f"{path}: was changed meanwhile: roll the changes back first")
+            raise RequestError(f"{path}: was changed in the meantime: roll back the changes first")
 
 
 def _replaces(stack: ExitStack, path: Path, folder: Path) -> None:
-    """Let a complete new folder follow the artifact that stands, while nobody changes that one."""
+    """Prepare a complete new folder to replace an artifact, under the artifact's lock."""
     if not is_artifact(path):
         return
     stack.enter_context(locked(path))
-    # Items that came over HTTP may go on in the new one; pictures are named by their hash.
+    # The new one may contain the same uploaded items; pictures are named by their hash.
     uploads = standing(path) / UPLOADS
     if kind_of(uploads) == "a folder":
         linked(uploads, folder / UPLOADS)
@@ -311,7 +311,7 @@ def _write_files(folder: Path, contents: Contents) -> Iterator[str]:
     for name, document in contents.documents.items():
         yield (file := f"{name}.json")
         text = json.dumps(document, indent=1, ensure_ascii=False)
-        # Paths may hold what has no UTF-8; JSON's reader takes it back.
+        # Paths may contain surrogates, which UTF-8 lacks; the JSON reader restores them.
         (folder / file).write_text(text + "\n", encoding="utf-8", errors="surrogatepass")
 
 
@@ -368,7 +368,7 @@ def _load_group(file: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _load_table(file: Path) -> pl.DataFrame:
-    """Read a table, unless a small file promises more rows than memory holds."""
+    """Read a table; refuse a small file whose header declares more rows than fit in memory."""
     rows = int(pl.scan_parquet(file, glob=False).select(pl.len()).collect().item())
     most = max(1 << 20, _ROWS_PER_BYTE * file.stat().st_size)
     if rows > most:
@@ -377,7 +377,7 @@ def _load_table(file: Path) -> pl.DataFrame:
 
 
 def _owned(folder: Path) -> set[str]:
-    """Return the entries that go with an artifact when it is replaced; nothing without one."""
+    """Return the entries that belong to an artifact; empty if there is no artifact."""
     files = files_of(folder)
     return files and files | {FOLDER, UPLOADS, REPORT}
 
@@ -385,8 +385,3 @@ def _owned(folder: Path) -> set[str]:
 def _sha256(file: Path) -> str:
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _words(error: Exception) -> str:
-    """Return an error's message on one line."""
-    return " ".join(str(getattr(error, "strerror", None) or error).split())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from mgrec.data.dataset import Dataset
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.keys import key
 from mgrec.data.splits import split
-from mgrec.errors import RecipeError, nearest
+from mgrec.errors import RecipeError, RequestError, nearest
 from mgrec.ids.common import common_space
 from mgrec.ids.health import Health, health
 from mgrec.ids.projected import Projected
@@ -32,6 +32,7 @@ from mgrec.ids.standardise import Standardiser, fused
 from mgrec.model.collaborative import collaborative
 from mgrec.progress import say
 from mgrec.recipe import Recipe
+from mgrec.requests import ItemId, checked_ids
 
 FUSED = "fused"  # the one block of early fusion
 
@@ -54,7 +55,7 @@ class Catalogue:
     removed : bool [items] or None, which are not recommended any more; histories may hold them
     added : bool [items] or None, which have come since training
     seconds : that it took to learn a modality from the log; known to the run that learned it
-    columns : the items file's column name for each of ours that has another; new items may have it
+    columns : the items file's name for each renamed column; new items may use either name
     """
 
     items: pl.DataFrame
@@ -101,12 +102,29 @@ class Catalogue:
         of_codes = {name: codes.present for name, codes in self.codes.items() if name != FUSED}
         return of_codes | {name: vectors.present for name, vectors in self.vectors.items()}
 
+    def rows_of(self, ids: Iterable[ItemId]) -> NDArray[np.int64]:
+        """Return the indices of listed items.
+
+        Raises
+        ------
+        RequestError
+            If one is unknown, or removed.
+        """
+        wanted = checked_ids("items", ids)
+        rows = self.index_of(wanted)
+        for item, row in zip(wanted, rows.tolist(), strict=True):
+            if row < 0:
+                raise RequestError(f"item {item!r}: not in the catalogue")
+            if not self.listed[row]:
+                raise RequestError(f"item {item!r}: removed already")
+        return np.array(list(dict.fromkeys(rows.tolist())), np.int64)
+
     def health_of(self, block: str) -> list[str]:
         """Return the state of a block's codebooks in words, a sentence a level first."""
         return self.codebooks(block).in_words()
 
     def codebooks(self, block: str) -> Health:
-        """Return the health of a block's codebooks, and how many vectors they were made of."""
+        """Return the health of a block's codebooks, with the number of distinct vectors."""
         parts = list(self.vectors.values()) if block == FUSED else [self.vectors.get(block)]
         known = [vectors for vectors in parts if vectors is not None]
         return health(self.codes[block], block, different(known) if known else None)

@@ -1,4 +1,4 @@
-"""Whether the parts of an artifact fit each other: it may come from anybody."""
+"""Consistency checks between the parts of an artifact, which may come from an untrusted source."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mgrec.manifest import field_of
 
 
 class Layout(BaseModel):
-    """``layout.json``: how the arrays make up a catalogue."""
+    """``layout.json``: how the arrays form a catalogue."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,7 +38,7 @@ class Layout(BaseModel):
 
 
 def check_contents(contents: Contents) -> None:
-    """Refuse contents of which a part is missing or of another type, before they are used.
+    """Refuse contents with a part that is missing or has a wrong type, before they are used.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def check_contents(contents: Contents) -> None:
 
 
 def check_catalogue(catalogue: Catalogue) -> None:
-    """Refuse a catalogue whose IDs, codes and quantisers do not fit each other.
+    """Refuse a catalogue whose IDs, codes and quantisers are inconsistent.
 
     Raises
     ------
@@ -112,11 +112,11 @@ def check_catalogue(catalogue: Catalogue) -> None:
 
 
 def check_step(step: Step, catalogue: Catalogue, known: Collection[object]) -> None:
-    """Refuse a change whose parts do not fit each other or the catalogue.
+    """Refuse a change whose parts are inconsistent, or do not fit the catalogue.
 
     Parameters
     ----------
-    known : ids that the catalogue has, after the changes before
+    known : ids of the catalogue with all earlier changes
 
     Raises
     ------
@@ -148,7 +148,7 @@ def check_step(step: Step, catalogue: Catalogue, known: Collection[object]) -> N
 
 
 def check_trie(trie: Trie, ids: SemanticIds) -> None:
-    """Refuse a saved trie that is not of a catalogue's shape, and would be read out of bounds.
+    """Refuse a saved trie that does not match the semantic IDs and would be read out of bounds.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def check_trie(trie: Trie, ids: SemanticIds) -> None:
     sound = _is_whole(trie.item_of_leaf, n, n) and _is_whole(trie.leaf_of_item, n, n)
     sound = sound and bool((trie.item_of_leaf[trie.leaf_of_item.long()] == place).all())
     sound = sound and trie.depth == len(ids.target)
-    above = 1  # nodes of the level before
+    above = 1  # nodes of the previous level
     for level, slot in zip(trie.levels, ids.target_slots, strict=False):
         nodes = len(level.code)
         sound = sound and _is_whole(level.code, nodes, slot.size) and nodes <= n
@@ -173,12 +173,12 @@ def check_trie(trie: Trie, ids: SemanticIds) -> None:
 
 
 def check_weights(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], n: int) -> None:
-    """Refuse weights of other shapes than a model's, before it is built.
+    """Refuse weights whose shapes differ from those of the model, before it is built.
 
     Parameters
     ----------
-    expected : the model's own, which may be on the "meta" device
-    n : how many items there are
+    expected : weights of the model, which may be on the "meta" device
+    n : number of items
 
     Raises
     ------
@@ -191,15 +191,15 @@ def check_weights(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], n
         table = _is_table(name) and not _is_row(name)  # as many rows as it needs
         same = shapes[0] == shapes[1] or (table and len(shapes[0]) == len(shapes[1]))
         _expect(same, f"weights '{name}'", shapes[0], shapes[1])
-        kinds = found[name].dtype, tensor.dtype  # tables are taken as they are, others are cast
+        kinds = found[name].dtype, tensor.dtype  # tables are used without a cast
         _expect(kinds[0] == kinds[1] or not _is_table(name), f"weights '{name}'", *kinds)
         if free and found[name].numel():
             end = len(found[name.removesuffix("place") + "item"]) if _is_row(name) else n
             low, high = int(found[name].min()), int(found[name].max())
             _expect(low >= -1 and high < end, f"weights '{name}'", (low, high), f"below {end}")
         if _is_table(name) and name.endswith(".item"):
-            beside = tuple(found[name.removesuffix("item") + "strength"].shape)
-            _expect(shapes[0] == beside, f"weights '{name}'", shapes[0], beside)
+            strengths = tuple(found[name.removesuffix("item") + "strength"].shape)
+            _expect(shapes[0] == strengths, f"weights '{name}'", shapes[0], strengths)
 
 
 def array(
@@ -209,12 +209,12 @@ def array(
     kind: type[Any],
     shape: tuple[int | None, ...],
 ) -> NDArray[Any]:
-    """Return an array of a group, of a type and a shape; None stands for any length.
+    """Return an array of a group after checking its type and shape; None is any length.
 
     Raises
     ------
     ArtifactError
-        Unless there is such a one.
+        If it is missing, or has another type or shape.
     """
     found = arrays.get(group, {}).get(name)
     where = f"{group}.safetensors, '{name}'"

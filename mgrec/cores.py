@@ -1,4 +1,4 @@
-"""Cores: the same task over many parts, a part a core at a time; and which process has them."""
+"""Cores: the same task over many parts, a part a core at a time; and the process that owns them."""
 
 from __future__ import annotations
 
@@ -72,19 +72,19 @@ def _work_alone() -> None:
 
 os.register_at_fork(after_in_child=_pools.clear)  # a child has none of its parent's threads
 
-_working: set[int] = set()  # the process whose threads serve mgrec; a forked child inherits the set
+_working: set[int] = set()  # process ids that have worked; a forked child inherits the set
 
 
 def check_process() -> None:
-    """Refuse to work in a child that was forked after mgrec had begun to work.
+    """Refuse to work in a child process that was forked after mgrec had started to work.
 
-    The thread pools of polars and torch do not survive a fork: whatever needs them would wait for
-    ever. A process that was forked after `import mgrec` alone may work.
+    The thread pools of polars and torch do not survive a fork: a call that needs them would block
+    forever. A process that was forked after `import mgrec` alone may work.
 
     Raises
     ------
     ProcessError
-        In such a child.
+        In such a child process.
     """
     process = os.getpid()
     if not _working:
@@ -92,5 +92,5 @@ def check_process() -> None:
     elif process not in _working:
         raise ProcessError(
             "this process was forked after mgrec was loaded: use the 'spawn' or 'forkserver' start"
-            " method, or load in the child and not before"
+            " method, or load only in the child"
         )

@@ -26,7 +26,7 @@ class RequestError(MgrecError):
 
 
 class ProcessError(MgrecError):
-    """A process that cannot work, as it was forked from one that had begun to."""
+    """A process that cannot work, since it was forked after mgrec had started to work."""
 
 
 class MissingExtra(MgrecError):
@@ -41,6 +41,7 @@ def nearest(word: str, known: list[str]) -> str:
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
-def in_one_line(error: Exception) -> str:
-    """Return an error's text without its line breaks."""
-    return " ".join(str(error).split())
+def in_one_line(error: BaseException) -> str:
+    """Return an error's text on one line; of an operating system's error, the reason alone."""
+    text = getattr(error, "strerror", None) or str(error)
+    return " ".join(text.split()) or type(error).__name__

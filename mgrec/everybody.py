@@ -11,7 +11,7 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from mgrec.answering import WIDER
+from mgrec.answering import WIDER, popular
 from mgrec.batches import parquet_of
 from mgrec.data.sequences import Sequences
 from mgrec.errors import RequestError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CHUNK = 4096  # users ranked between two writes
 Searched = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
-WIDEST = 400  # beams that many histories without their seen items are ranked with, at most
+WIDEST = 400  # maximum beams when seen items are left out
 
 
 def rank(
@@ -34,8 +34,8 @@ def rank(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return int64 and float32 [rows, k]: the best items of every history, and their scores.
 
-    Without seen items a row is searched again with more beams, up to `WIDEST`, until no allowed
-    item can be better than those found.
+    With `exclude_seen` a row is searched again with more beams, up to `WIDEST`, until no other
+    allowed item can be better.
     """
     model, search = recommender.model, recommender.recipe.search
     items = np.full((len(history), k), -1, np.int64)
@@ -65,8 +65,8 @@ def rank(
         left = left[(best < bound[:, None]).any(1)]
         beams = min(WIDER * beams, WIDEST)
     empty = np.flatnonzero(history.lengths == 0)
-    popular = recommender.popular(wanted, recommender.catalogue.listed)
-    items[empty, :wanted], scores[empty, :wanted] = popular
+    favourites = popular(recommender, wanted, recommender.catalogue.listed)
+    items[empty, :wanted], scores[empty, :wanted] = favourites
     return items, scores
 
 
@@ -76,7 +76,7 @@ def recommend_all(recommender: Recommender, path: Path, k: int, exclude_seen: bo
     Raises
     ------
     RequestError
-        If k is below 1, or something else than a regular file is at the path.
+        If k is below 1, or the path is not a regular file.
     StorageError
         If the file cannot be written.
     """

@@ -1,4 +1,4 @@
-"""What is at a path: its kind, whether it may be written, and reading it when anybody made it."""
+"""Paths: what is there, whether it can be written, and safe reading of untrusted files."""
 
 import os
 import re
@@ -11,8 +11,15 @@ from polars.exceptions import PanicException
 
 from mgrec.errors import ArtifactError, MgrecError, RequestError, StorageError, in_one_line
 
-LARGEST = 1 << 30  # bytes of a file that is read whole
+LARGEST = 1 << 30  # maximum bytes of a file that is read at once
 _MOUNTS = Path("/proc/self/mountinfo")
+_KINDS = {
+    stat.S_IFREG: "a file",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a link",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+}
 
 
 def resolved(path: Path) -> Path:
@@ -21,7 +28,7 @@ def resolved(path: Path) -> Path:
     Raises
     ------
     ArtifactError
-        If links lead in a circle, or no file system takes the name.
+        If links form a cycle, or the name is not valid.
     """
     try:
         return path.resolve()
@@ -30,28 +37,30 @@ def resolved(path: Path) -> Path:
 
 
 def kind_of(path: Path) -> str:
-    """Return what is at a path, in words: empty for nothing, "a file", "a folder", "a link"."""
+    """Return what is at a path: "a file", "a folder", "a link", ...; empty for nothing."""
     try:
         mode = os.lstat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except (OSError, ValueError) as error:
-        words = getattr(error, "strerror", None) or in_one_line(error)
-        raise ArtifactError(f"{path}: could not be looked at: {words}") from None
-    known = {stat.S_IFREG: "a file", stat.S_IFDIR: "a folder", stat.S_IFLNK: "a link"}
-    known |= {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-    return known.get(stat.S_IFMT(mode), "a device")
+        raise ArtifactError(f"{path}: could not be read: {in_one_line(error)}") from None
+    return kind_of_mode(mode)
+
+
+def kind_of_mode(mode: int) -> str:
+    """Return the kind of file of a mode from `os.stat`, for a message."""
+    return _KINDS.get(stat.S_IFMT(mode), "a device")
 
 
 def check_file(path: Path) -> None:
-    """Refuse a place where no file can be written, before any work.
+    """Refuse a path where no file can be written, before any work.
 
     Raises
     ------
     RequestError
-        Unless there is a regular file or nothing, in a folder or in nothing yet.
+        If there is something other than a regular file.
     StorageError
-        If the folder may not be written.
+        If the folder cannot be written.
     """
     place = resolved(path)
     if not place.name:
@@ -64,12 +73,12 @@ def check_file(path: Path) -> None:
 
 
 def check_parent(path: Path) -> None:
-    """Refuse a place whose folder cannot be made or written.
+    """Refuse a path whose folder cannot be created or written.
 
     Raises
     ------
     StorageError
-        In one line.
+        If the folder cannot be created or written.
     """
     above = next(p for p in resolved(path).parents if kind_of(p))
     if (found := kind_of(above)) != "a folder":
@@ -83,10 +92,10 @@ def check_parent(path: Path) -> None:
 
 
 def is_mounted(path: Path) -> bool:
-    """Whether a file or folder is a mount point, which no rename can replace."""
+    """Whether a file or folder is a mount point, which a rename cannot replace."""
     if path.is_mount():
         return True
-    try:  # the only place that tells of a bind mount within one file system
+    try:  # the only source for bind mounts within one file system
         lines = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return False
@@ -95,12 +104,12 @@ def is_mounted(path: Path) -> bool:
 
 
 def read_bytes(file: Path, most: int = LARGEST) -> bytes:
-    """Read a file of a folder that may come from anybody: no link, no pipe, no device.
+    """Read a regular file of an untrusted folder; no link, no pipe, no device.
 
     Raises
     ------
     FileNotFoundError
-        If there is nothing.
+        If it does not exist.
     ArtifactError
         If it is not a regular file, is larger than ``most`` bytes, or cannot be read.
     """
@@ -113,16 +122,16 @@ def read_bytes(file: Path, most: int = LARGEST) -> bytes:
         raise
     except OSError as error:
         check_regular(file)
-        raise ArtifactError(f"{file}: could not be read: {error.strerror or error}") from None
+        raise ArtifactError(f"{file}: could not be read: {in_one_line(error)}") from None
 
 
 def check_regular(file: Path, most: int | None = None) -> int:
-    """Return a file's size, unless it is a link, a pipe, a device or larger than ``most``.
+    """Return the size of a regular file of at most ``most`` bytes; refuse anything else.
 
     Raises
     ------
     FileNotFoundError
-        If there is nothing.
+        If it does not exist.
     ArtifactError
         If it is not a regular file, or is too large.
     """
@@ -137,12 +146,12 @@ def check_regular(file: Path, most: int | None = None) -> int:
 
 
 def check_folder(folder: Path) -> bool:
-    """Return whether there is a folder; refuse a link or a file in its place.
+    """Return whether a folder exists; refuse a link or a file in its place.
 
     Raises
     ------
     ArtifactError
-        If there is something else.
+        If something other than a folder is there.
     """
     found = kind_of(folder)
     if found not in ("", "a folder"):
@@ -160,17 +169,17 @@ def _size(file: Path, found: os.stat_result, most: int | None) -> int:
 
 @contextmanager
 def parsing(what: object) -> Iterator[None]:
-    """Turn whatever malformed contents raise, in whichever library, into one error.
+    """Turn any exception that malformed contents cause in a library into one error.
 
     Raises
     ------
     ArtifactError
-        "corrupt", for any exception that is not one of mgrec's.
+        For any exception that is not one of mgrec's.
     """
     try:
         yield
     except (MgrecError, FileNotFoundError):
         raise
     except (Exception, PanicException) as error:
-        words = getattr(error, "strerror", None) or in_one_line(error)
-        raise ArtifactError(f"{what}: corrupt: {type(error).__name__}: {words[:300]}") from None
+        words = in_one_line(error)[:300]
+        raise ArtifactError(f"{what}: corrupt: {type(error).__name__}: {words}") from None

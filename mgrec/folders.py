@@ -1,10 +1,10 @@
 """Files and folders that are replaced whole: wherever a save is killed, the old or the new stands.
 
-While ``RUN`` is being replaced there may lie beside it ``.RUN.<random>.tmp``, unfinished or no
-longer wanted, and ``.RUN.old``, complete, which takes RUN's place if RUN is not there.
+While ``RUN`` is being replaced, its folder may also contain ``.RUN.<random>.tmp``, which is
+unfinished or obsolete, and ``.RUN.old``, which is complete and takes RUN's place if RUN is missing.
 
-Only a regular file, or nothing, is replaced by a file, and only a folder, or nothing, by a folder.
-A new file or folder gets the permissions of the umask, whichever library wrote it.
+A file replaces only a regular file or nothing, a folder only a folder or nothing. A new file or
+folder gets the permissions of the umask, whichever library wrote it.
 """
 
 import fcntl
@@ -21,7 +21,7 @@ from typing import TypeVar
 from polars.exceptions import PolarsError
 from safetensors import SafetensorError
 
-from mgrec.errors import MgrecError, StorageError, in_one_line
+from mgrec.errors import StorageError, in_one_line
 from mgrec.files import check_file, kind_of, resolved
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ def new_file(path: Path) -> Iterator[Path]:
     Raises
     ------
     RequestError
-        If something else than a regular file is there.
+        If something other than a regular file is there.
     StorageError
         If the file cannot be written; the old one then stands.
     """
@@ -65,8 +65,8 @@ def new_folder(
 ) -> Iterator[Path]:
     """Give an empty folder to fill; when the block ends without an error, it becomes ``path``.
 
-    Of two writers at the same time, the later one stands, unless both are at the last step: who
-    may be one of several takes a lock within the block.
+    Of two concurrent writers the later one wins, unless both are at the last step: concurrent
+    callers take a lock within the block.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def new_folder(
         Names the entries of the old folder that go with it. All others are somebody's own and
         move into the new folder, unless it has an entry of that name.
     previous : str
-        The entry of the new folder that becomes the old one; what the old one has there is deleted.
+        Name under which the new folder keeps the old one; the old one's own such entry is deleted.
 
     Raises
     ------
@@ -84,31 +84,21 @@ def new_folder(
         If the folder cannot be written; the old one then stands.
     """
     path = resolved(path)
-    with storing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = _draft(path)
-        draft.mkdir()
-        handle = os.open(draft, os.O_RDONLY)
-        try:
-            _claim(handle)
-            yield draft
-            mode = draft.stat().st_mode & 0o666
-            for file in draft.rglob("*"):
-                if not file.is_dir() and file.stat().st_nlink == 1:  # not shared with the old one
-                    file.chmod(mode)
-                _sync(file)
-            _sync(draft)
-            settle(path, owned, previous)
-            _exchange(draft, path)
-            settle(path, owned, previous)
-        finally:
-            with suppress(OSError):
-                delete(draft)
-            os.close(handle)
+    with storing(path), scratch(path) as draft:
+        yield draft
+        mode = draft.stat().st_mode & 0o666
+        for file in draft.rglob("*"):
+            if not file.is_dir() and file.stat().st_nlink == 1:  # not shared with the old one
+                file.chmod(mode)
+            _sync(file)
+        _sync(draft)
+        settle(path, owned, previous)
+        _exchange(draft, path)
+        settle(path, owned, previous)
 
 
 def settle(path: Path, owned: Callable[[Path], Collection[str]], previous: str) -> None:
-    """Bring to an end whatever a killed save left beside ``path``; see `new_folder`.
+    """Complete or remove what a killed save left next to ``path``; see `new_folder`.
 
     Raises
     ------
@@ -123,12 +113,12 @@ def settle(path: Path, owned: Callable[[Path], Collection[str]], previous: str) 
 
 @contextmanager
 def scratch(path: Path) -> Iterator[Path]:
-    """Give an empty folder beside a path, for parts of the file to be; it goes at the end.
+    """Give an empty temporary folder next to a path; it is deleted at the end.
 
     Raises
     ------
     StorageError
-        If it cannot be made.
+        If it cannot be created.
     """
     path = resolved(path)
     with storing(path):
@@ -147,7 +137,7 @@ def scratch(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def storing(path: Path) -> Iterator[None]:
-    """Turn what an operating system or a library says of a disk into one error.
+    """Turn errors of writing, by the system or a library, into one error.
 
     Raises
     ------
@@ -156,21 +146,15 @@ def storing(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except MgrecError:
-        raise
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    except (SafetensorError, PolarsError) as error:
-        # Both libraries write the number of the system's error into their own.
-        if found := re.search(r"\(os error (\d+)\)", str(error)):
-            raise _unwritable(path, OSError(int(found[1]), os.strerror(int(found[1])))) from error
-        raise
-
-
-def _unwritable(path: Path, error: OSError) -> StorageError:
-    found = re.search(r"\(os error (\d+)\)", str(error))
-    words = error.strerror or (os.strerror(int(found[1])) if found else in_one_line(error))
-    return StorageError(f"{path}: could not be saved: {words}; what was there before still is")
+    except (OSError, SafetensorError, PolarsError) as error:
+        # The libraries' errors contain the number of the system's error.
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None and not isinstance(error, OSError):
+            raise
+        words = os.strerror(int(number[1])) if number else in_one_line(error)
+        raise StorageError(
+            f"{path}: could not be saved: {words}; the previous version is unchanged"
+        ) from error
 
 
 def standing(path: Path) -> Path:
@@ -191,9 +175,9 @@ def read_standing(path: Path, reading: Callable[[Path], T]) -> T:
 
 
 def linked(source: Path, target: Path, but: Collection[str] = ()) -> None:
-    """Fill a folder with the files of another, as further names of the same bytes where possible.
+    """Copy the files of a folder into another, as hard links where possible.
 
-    Links, pipes and the like are left out. Files that are only ever replaced may be shared so.
+    Symbolic links, pipes and devices are left out. Linked files must be replaced, never changed.
     """
     target.mkdir(exist_ok=True)
     for entry in sorted(source.iterdir()):
@@ -205,12 +189,12 @@ def linked(source: Path, target: Path, but: Collection[str] = ()) -> None:
         elif kind == "a file":
             try:
                 os.link(entry, target / entry.name)
-            except OSError:  # a file system without links, or a file of another account
+            except OSError:  # no hard links here, or a file of another account
                 shutil.copyfile(entry, target / entry.name)
 
 
 def delete(entry: Path) -> None:
-    """Delete a file, a link or a whole folder; what a link points to stays."""
+    """Delete a file, a link or a folder; the target of a link is not touched."""
     if kind_of(entry) == "a folder":
         shutil.rmtree(entry)
     else:
@@ -218,10 +202,10 @@ def delete(entry: Path) -> None:
 
 
 def _exchange(draft: Path, path: Path) -> None:
-    """Put a complete folder in the place of another.
+    """Replace a folder with another, complete one.
 
-    No portable call swaps two full folders. A kill between these two renames leaves the old one
-    complete under another name, where `standing` finds it.
+    No portable call swaps two folders. A kill between the two renames leaves the old one complete
+    under another name, where `standing` looks for it.
     """
     if not _vacant(path):
         path.rename(_old(path))
@@ -260,7 +244,7 @@ def _settle(path: Path, owned: Callable[[Path], Collection[str]], previous: str)
         for entry in sorted(old.iterdir()):
             if entry.name not in mine and not kind_of(path / entry.name):
                 entry.rename(path / entry.name)
-        # By one rename, so that what is called old is never half deleted.
+        # By one rename, so that the old folder is never half deleted.
         keeps = mine and not kind_of(path / previous)
         old.rename(path / previous if keeps else _draft(path))
     _sweep(path)
@@ -275,13 +259,13 @@ def _sweep(path: Path) -> None:
 
 
 def _claim(handle: int) -> None:
-    """Mark a draft as in use; the kernel takes the mark away when its writer ends."""
+    """Lock a draft as in use; the kernel releases the lock when the process ends."""
     with suppress(OSError):  # a file system without locks
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _claimed(entry: Path) -> bool:
-    """Whether a living writer is at work on a draft."""
+    """Whether a running process is writing a draft."""
     if kind_of(entry) not in ("a file", "a folder"):
         return False
     try:

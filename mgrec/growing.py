@@ -30,14 +30,14 @@ NAMES = "experts.of.id.view.embedding.weight"  # of a model's state: a free vect
 def grown(catalogue: Catalogue, new: Newcomers) -> Catalogue:
     """Append new items, and list again those that were removed before.
 
-    An item that comes back keeps its codes, vectors and ID; its columns become those of the new
-    row, and null where that has none.
+    An item that returns keeps its codes, vectors and ID; its columns become those of the new row,
+    and null where the new row has no value.
 
     Raises
     ------
     DataError
-        If one is listed already, a column is of another type than the catalogue's, or more items
-        share their codes than the disambiguation code can tell apart.
+        If an item is listed already, a column has another type than in the catalogue, or more items
+        share their codes than the disambiguation code can distinguish.
     """
     back = catalogue.index_of(new.items["item_id"])
     there = np.flatnonzero((back >= 0) & catalogue.listed[back])

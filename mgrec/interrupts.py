@@ -27,7 +27,7 @@ def raise_if_interrupted() -> None:
 
 
 def interrupted() -> bool:
-    """Whether Ctrl-C was pressed since `keep_interrupts`."""
+    """Whether Ctrl-C was pressed after `keep_interrupts`."""
     return bool(_asked)
 
 

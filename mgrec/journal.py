@@ -5,12 +5,12 @@
     RUN/live/
       journal.json              which changes, in order, make the present version; replaced whole
       000012-9f3c01aa.safetensors   one change: rows, vectors and codes of new items, or ids removed
-      lock                      held by whoever writes; see `mgrec.lock`
+      lock                      held by the writer; see `mgrec.lock`
 
 A change is written and flushed under a name of its own before the journal names it, so that a kill
 leaves the old version or the new. Nothing that stays as it is is copied: weights, the catalogue as
-fitted and earlier changes. A journal belongs to one artifact, and goes with it when another
-replaces it; the other's counts on from its version.
+fitted and earlier changes. A journal belongs to one artifact and moves with it when
+another replaces it; the versions of the other one continue its numbers.
 """
 
 from __future__ import annotations
@@ -110,8 +110,8 @@ def _journal_in(folder: Path) -> Journal | None:
     except FileNotFoundError:
         if left := sorted(e.name for e in folder.iterdir() if _CHANGE.fullmatch(e.name)):
             raise ArtifactError(
-                f"{file}: missing, though {len(left)} changes lie beside it, such as {left[0]}:"
-                " put it back, or delete them to return to what was fitted"
+                f"{file}: missing, though {len(left)} changes exist, such as {left[0]}:"
+                " restore it, or delete them to return to the fitted catalogue"
             ) from None
         return None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -124,7 +124,7 @@ def _journal_in(folder: Path) -> Journal | None:
 
 
 def _is_sound(journal: Journal) -> bool:
-    """Whether every field is of its type, and every file's name one of the folder."""
+    """Whether every field has its type, and every file name is valid."""
 
     def count(value: object) -> bool:
         return type(value) is int and 0 <= value < 10**15
@@ -167,7 +167,7 @@ def read_step(path: Path, entry: Entry) -> Step:
 
 
 def stored(step: Step) -> Step:
-    """Return a change as it will be read again, so that what is checked is what is kept."""
+    """Return a change as it will be read from disk, so that this form is the one checked."""
     if not isinstance(step, Newcomers):
         return _frame(_bytes(pl.DataFrame({"item_id": step})))["item_id"]
     return replace(
@@ -183,10 +183,10 @@ def append(path: Path, journal: Journal, step: Step) -> Journal:
     Raises
     ------
     StorageError
-        If it cannot be written; the version before then stands.
+        If it cannot be written; the previous version then stays.
     """
     folder = standing(path) / FOLDER
-    if not kind_of(folder / JOURNAL):  # else a missing journal could not be told from a first one
+    if not kind_of(folder / JOURNAL):  # else a missing journal looks like a new one
         commit(path, journal)
     name = f"{journal.version + 1:06d}-{secrets.token_hex(4)}.safetensors"
     adds = isinstance(step, Newcomers)
@@ -204,12 +204,12 @@ def commit(path: Path, journal: Journal) -> Journal:
     Raises
     ------
     StorageError
-        If it cannot be written; the version before then stands.
+        If it cannot be written; the previous version then stays.
     """
     folder = standing(path) / FOLDER
     _write(folder, journal)
     needed = {entry.file for entry in journal.entries}
-    with suppress(OSError):  # the change is made: what cannot be deleted stays
+    with suppress(OSError):  # the change is done: files that cannot be deleted stay
         for file in folder.iterdir():
             ours = _CHANGE.fullmatch(file.name) or _DRAFT.fullmatch(file.name)
             if ours and file.name not in needed and kind_of(file) == "a file":
@@ -218,15 +218,15 @@ def commit(path: Path, journal: Journal) -> Journal:
 
 
 def succeed(path: Path, folder: Path) -> None:
-    """Let a new artifact, complete in a folder, count on from the one that it replaces.
+    """Continue the version numbers of an artifact in the new one that replaces it.
 
-    The new one's own changes stay, with their files. Call it under `locked`.
+    The new artifact, complete in ``folder``, keeps its own changes. Call it under `locked`.
     """
     base = hashlib.sha256((folder / NAME).read_bytes()).hexdigest()
     own = _journal_in(folder / FOLDER) or Journal(base, 0)
     try:
         version = read_journal(path).version
-    except ArtifactError:  # a corrupt one: its files tell how far it came
+    except ArtifactError:  # a corrupt journal: take the last version from the names of files
         names = [f.name for f in (standing(path) / FOLDER).glob("*-*.safetensors")]
         version = max((int(n.split("-")[0]) for n in names if _CHANGE.fullmatch(n)), default=0)
     _write(folder / FOLDER, Journal(base, max(version, own.version) + 1, own.entries))

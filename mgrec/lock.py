@@ -20,10 +20,10 @@ PATIENCE = 60.0  # seconds to wait for another writer
 
 @contextmanager
 def locked(path: Path, patience: float = PATIENCE) -> Iterator[None]:
-    """Be the only writer of an artifact, of all threads and processes.
+    """Hold the lock of an artifact, exclusive among threads and processes.
 
-    The lock lies in the artifact's folder and goes with it when it is replaced: who waited for the
-    old one then waits for the new one.
+    The lock file is in the artifact's folder and moves with it. A caller that waits while the
+    artifact is replaced then waits for the lock of the new one.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def locked(path: Path, patience: float = PATIENCE) -> Iterator[None]:
 
 
 def _opened(path: Path) -> int | None:
-    """Open the lock, and make it if need be; None while the artifact is just being replaced."""
+    """Open or create the lock file; None while the artifact is being replaced."""
     there = standing(path)
     folder = there / FOLDER
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -61,7 +61,7 @@ def _opened(path: Path) -> int | None:
             handle = os.open(folder / LOCK, flags, 0o666)
         except FileNotFoundError:
             if not kind_of(standing(path)):
-                raise ArtifactError(f"{path}: found nothing there, expected an artifact") from None
+                raise ArtifactError(f"{path}: found nothing, expected an artifact") from None
             return None
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
@@ -78,7 +78,7 @@ def _taken(handle: int) -> bool:
 
 
 def _present(path: Path, handle: int) -> bool:
-    """Whether the lock is still that of the artifact which stands at the path."""
+    """Whether the lock still belongs to the artifact at the path."""
     mine = os.fstat(handle)
     try:
         there = os.lstat(standing(path) / FOLDER / LOCK)

@@ -98,12 +98,12 @@ def make(
 def _finished(
     out: Path, recipe: Recipe, data: Dataset, options: dict[str, Any], replaces: bool
 ) -> Recommender | None:
-    """Return the recommender that the very same fit saved before; None where there is none.
+    """Return the recommender that the same fit saved earlier, or None.
 
     Raises
     ------
     ArtifactError
-        If another fit's artifact is there that is not to be replaced.
+        If another fit's artifact is there and may not be replaced.
     """
     if not artifact.is_artifact(out):
         return None
@@ -114,7 +114,7 @@ def _finished(
             data.fingerprint,
         )
         if same and _options_of(done := Recommender.load(out)) == options:
-            say(f"{out}: holds this fit already, finished: nothing to do")
+            say(f"{out}: this fit is finished, nothing to do")
             return done
     except ArtifactError:
         if not replaces:
@@ -128,7 +128,7 @@ def _finished(
 
 
 def _options_of(made: Recommender) -> dict[str, Any]:
-    """Return the options of a fit; what older artifacts say of them."""
+    """Return the options of a fit; older artifacts record only some of them."""
     start = "unknown" if "continues" in made.facts else None
     found: dict[str, Any] = made.facts.get("options", {"final": made.final, "start": start})
     return found

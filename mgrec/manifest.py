@@ -1,4 +1,4 @@
-"""The manifest of an artifact: what the folder says of itself, sealed by a checksum."""
+"""The manifest of an artifact: its contents and metadata, with a checksum."""
 
 import hashlib
 import json
@@ -42,7 +42,7 @@ class Manifest(BaseModel):
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read what an artifact says of itself, and none of its other files.
+    """Read the manifest of an artifact, and no other file.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def manifest_in(folder: Path, path: Path) -> Manifest:
-    """Read the manifest of the folder that stands for ``path``."""
+    """Read the manifest in the folder that currently represents ``path``."""
     file = folder / NAME
     try:
         values = json.loads(_bytes(folder, path))
@@ -81,7 +81,7 @@ def manifest_in(folder: Path, path: Path) -> Manifest:
 
 
 def base_of(path: Path) -> str:
-    """Return what tells one artifact in a folder from the next: the SHA-256 of its manifest.
+    """Return the identity of an artifact: the SHA-256 of its manifest.
 
     Raises
     ------
@@ -92,12 +92,12 @@ def base_of(path: Path) -> str:
 
 
 def is_artifact(path: Path) -> bool:
-    """Whether an artifact, of whatever format, stands at a path."""
+    """Whether an artifact of any format is at a path."""
     return bool(files_of(standing(path)))
 
 
 def files_of(folder: Path) -> set[str]:
-    """Return what a manifest of whatever format lists, and itself; nothing without one."""
+    """Return the files in a manifest of any format, and the manifest; empty without one."""
     try:
         values = json.loads(read_bytes(folder / NAME))
     except (ArtifactError, OSError, ValueError, RecursionError):
@@ -109,9 +109,9 @@ def files_of(folder: Path) -> set[str]:
 
 
 def _bytes(folder: Path, path: Path) -> bytes:
-    """Read the manifest of the folder that stands for a path."""
+    """Return the bytes of the manifest in the folder that represents a path."""
     if (found := kind_of(folder)) != "a folder":
-        found = found or "nothing there"
+        found = found or "nothing"
         raise ArtifactError(f"{path}: found {found}, expected a folder that mgrec saved")
     try:
         return read_bytes(folder / NAME)
@@ -120,14 +120,14 @@ def _bytes(folder: Path, path: Path) -> bytes:
 
 
 def sealed(manifest: Manifest) -> str:
-    """Return the manifest as JSON, with a checksum over all of it."""
+    """Return the manifest as JSON with its checksum."""
     values = json.loads(json.dumps(manifest.model_dump()))
     values["checksum"] = checksum(values)
     return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
 
 
 def checksum(values: dict[str, Any]) -> str:
-    """Return what seals a JSON document: SHA-256 of it in one way of writing."""
+    """Return the SHA-256 of a JSON document in a canonical form."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -137,5 +137,5 @@ def plain(name: str) -> bool:
 
 
 def field_of(error: ValidationError) -> str:
-    """Return the first field that is wrong."""
+    """Return the name of the first wrong field."""
     return ".".join(str(part) for part in error.errors()[0]["loc"])

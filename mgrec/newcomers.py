@@ -17,8 +17,7 @@ from mgrec.content.encoders import check_consent, image_encoder, text_encoder
 from mgrec.content.encoding import encode_pictures, encode_texts
 from mgrec.data import items, tables
 from mgrec.data import ready as ready_made
-from mgrec.data.casts import in_words, lossless, missing, unsettled
-from mgrec.data.columns import shaped, texts
+from mgrec.data.columns import texts
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.notes import Notebook
 from mgrec.data.rows import as_in
@@ -95,9 +94,9 @@ def newcomers(
 
     Parameters
     ----------
-    catalogue : that they are to join
+    catalogue : to add the items to
     given : a frame, or a parquet, csv or jsonl file, with the columns of the catalogue's items,
-        under our names or those of the file that was fitted on
+        with our names or those of the fitted file
     config : which encoders the catalogue was made with
     ready : by modality, ready-made vectors, or codes where the catalogue has nothing else
     folder : that picture paths are relative to; a file's own folder if not named
@@ -160,7 +159,7 @@ def newcomers(
 
 
 def _table(given: pl.DataFrame | Path | str, catalogue: Catalogue) -> Table:
-    """Read items whose columns have our names, or those of the file that was fitted on."""
+    """Read items whose columns have our names, or those of the fitted file."""
     columns = catalogue.columns
     ids = {"item_id", columns.get("item_id", "item_id")}
     if isinstance(given, str | Path):
@@ -168,7 +167,7 @@ def _table(given: pl.DataFrame | Path | str, catalogue: Catalogue) -> Table:
         kind = Path(path.name.removesuffix(".gz")).suffix[1:]
         if kind not in tables.KINDS:
             raise DataError(f"{path}: expected a parquet, csv or jsonl file")
-        if kind == "csv":  # the catalogue's texts stay text: 007 would become 7
+        if kind == "csv":  # text of the catalogue stays text: 007 would become 7
             words = [c for c, dtype in catalogue.items.schema.items() if dtype == pl.String]
             ids |= {name for column in words for name in (column, columns.get(column, column))}
         table = tables.read(path, ids)
@@ -202,7 +201,7 @@ def _rows(
     )
     # A new column of nothing would fix its type before anybody knows it.
     rows = rows[[c for c, kind in rows.schema.items() if kind != pl.Null or c in schema]]
-    rows = _typed(rows, table, schema, written)
+    rows = as_in(rows, schema, table.place, written)
     place = catalogue.index_of(rows["item_id"])
     listed = place >= 0
     listed[listed] = catalogue.listed[place[listed]]
@@ -213,35 +212,6 @@ def _rows(
             " catalogue has already, expected new items (or such as were removed)"
         )
     return rows, written
-
-
-def _typed(
-    rows: pl.DataFrame, table: Table, schema: pl.Schema, written: tuple[str, ...]
-) -> pl.DataFrame:
-    """Return the rows in the catalogue's types.
-
-    Raises
-    ------
-    DataError
-        If a value would change or be lost.
-    """
-    for column, kind in rows.schema.items():
-        wanted = schema.get(column, kind)
-        if wanted == kind or unsettled(wanted):
-            continue
-        found = rows[column]
-        if column in written:
-            found = shaped(found, wanted)
-        cast = lossless(found, wanted)
-        lost = cast.is_null() & ~missing(found)
-        if lost.any():
-            row = int(lost.arg_max() or 0)
-            raise DataError(
-                f"{table.place(row, column)}: found {short(rows[column][row])},"
-                f" expected {in_words(wanted)}, as in the catalogue"
-            )
-        rows = rows.with_columns(cast)
-    return rows
 
 
 def _embeddings(given: ready_made.Given, modality: str, rows: pl.DataFrame) -> Embeddings:
@@ -322,12 +292,16 @@ def _placed(rows: pl.DataFrame, catalogue: Catalogue, root: Path | None) -> pl.D
 
 
 def checked(new: Newcomers, catalogue: Catalogue) -> Newcomers:
-    """Return new items as another version of their catalogue takes them.
+    """Return new items in the types of another version of their catalogue.
 
     Raises
     ------
     DataError
-        If a column has come to be of a type that a value does not fit.
+        If a value does not fit the present type of its column.
     """
-    rows = as_in(_placed(new.items, catalogue, new.root), catalogue.items)
-    return replace(new, items=rows)
+    rows = _placed(new.items, catalogue, new.root)
+
+    def place(row: int, column: str) -> str:
+        return f"item {rows['item_id'][row]!r}, column '{column}'"
+
+    return replace(new, items=as_in(rows, catalogue.items.schema, place))

@@ -1,4 +1,4 @@
-"""Text from data, made safe to print: no control characters, no turned direction."""
+"""Text from data, made safe to print: no control characters, no changes of direction."""
 
 import re
 
@@ -10,16 +10,16 @@ _UNSAFE = re.compile(
 
 
 def printable(text: str) -> str:
-    """Return a text of any number of lines as a terminal may show it.
+    """Return text of any number of lines that is safe for a terminal.
 
-    Characters that could move the cursor, change colours or titles, or turn the order of what
-    stands beside them become escapes, such as ``\\x1b`` and ``\\u202e``.
+    Characters that could move the cursor, change colours or titles, or reverse the order of nearby
+    text become escapes, such as ``\\x1b`` and ``\\u202e``.
     """
     return _UNSAFE.sub(lambda found: _escape(found.group()), text)
 
 
 def inline(text: object) -> str:
-    """Return a title or an id as it may stand within a line."""
+    """Return a title or an id that is safe within a line."""
     return printable(str(text)).replace("\n", "\\n").replace("\t", "\\t")
 
 

@@ -39,7 +39,7 @@ def say(message: str) -> None:
 
 
 class _Printer(logging.Handler):
-    """Prints messages beside the bars, and never into the output."""
+    """Prints messages between the bars, never into the output."""
 
     def emit(self, record: logging.LogRecord) -> None:
         console.print(printable(record.getMessage()), markup=False, soft_wrap=True)
@@ -68,7 +68,7 @@ def shown() -> bool:
 
 @contextmanager
 def showing() -> Iterator[None]:
-    """Show progress meanwhile."""
+    """Show progress within the block."""
     before = shown()
     show_progress()
     try:

@@ -32,7 +32,7 @@ from mgrec.popularity import Popularity
 from mgrec.progress import say
 from mgrec.questions import question
 from mgrec.recipe import Recipe
-from mgrec.requests import ItemId, Request, checked_ids
+from mgrec.requests import ItemId, Request
 from mgrec.search.ranking import Plan, plan
 from mgrec.selection import Selection, selections
 from mgrec.similar import similar
@@ -71,8 +71,6 @@ class Recommender:
     fingerprint: str = ""
     tested: Evaluation | None = None
 
-    # ---------------------------------------------------------------- fitting
-
     @classmethod
     def fit(
         cls,
@@ -99,8 +97,8 @@ class Recommender:
         start : a recommender to continue from on new logs; its items, codes and weights are kept.
             What these have seen is not measured on; see `knows_tests`
         cache : where encoded vectors are kept; None is the user's cache folder
-        replace : whether the artifact of another fit may be replaced; it stays as ``previous`` in
-            the new one, and `mgrec rollback` brings it back
+        replace : whether the artifact of another fit may be replaced; it is kept as ``previous`` in
+            the new one, and `mgrec rollback` restores it
 
         Raises
         ------
@@ -110,8 +108,6 @@ class Recommender:
         from mgrec.making import make
 
         return make(data, recipe, None if out is None else Path(out), final, start, cache, replace)
-
-    # ---------------------------------------------------------------- answering
 
     def recommend(
         self,
@@ -151,8 +147,8 @@ class Recommender:
     def recommend_many(self, requests: Sequence[Request]) -> list[Recommendations]:
         """Answer several requests in one search; each gets the items that it would get alone.
 
-        Scores are those of a request alone to float32 rounding (about 1e-5): the order of a sum
-        depends on the size of the batch. Only items whose scores differ by less may change places.
+        Scores agree to float32 rounding (about 1e-5): only items whose scores differ by less may
+        change places.
 
         Raises
         ------
@@ -214,7 +210,7 @@ class Recommender:
 
         Columns: ``user_id``, ``rank`` (from 1), ``item_id``, ``score``. Returns how many users.
         With `exclude_seen` the search is widened, up to 400 beams, until no other item can be
-        better; else it keeps to the recipe's beams.
+        better; without it, the recipe's beams are used.
 
         Raises
         ------
@@ -223,8 +219,6 @@ class Recommender:
         """
         check_process()
         return everybody.recommend_all(self, Path(path), k, exclude_seen)
-
-    # ---------------------------------------------------------------- measuring
 
     @property
     def final(self) -> bool:
@@ -245,8 +239,8 @@ class Recommender:
 
         Parameters
         ----------
-        exclude_seen : whether items of a user's history are left out of the ranking, with a
-            search that is widened as that of `recommend_all`; published comparisons do not
+        exclude_seen : whether to leave out items of a user's history, with a wider search as in
+            `recommend_all`; published comparisons do not
 
         Raises
         ------
@@ -276,8 +270,6 @@ class Recommender:
         items = self.catalogue.items["item_id"]
         return measure(found, parts, self.users.ids, items, self.catalogue.present())
 
-    # ---------------------------------------------------------------- changing
-
     def add_items(
         self,
         items: pl.DataFrame | Path | str,
@@ -297,8 +289,8 @@ class Recommender:
         embeddings : by modality, ready-made vectors: `Embeddings` with a row for each of the
             items, or ``(item_ids, floats [rows, dim])``; codes, where the catalogue has only codes
         folder : that picture paths are relative to; a file's own folder if not named
-        encoders : names of encoders that may be loaded besides the packaged ones and those that
-            this account has used before; a foreign artifact names any
+        encoders : names of encoders that may be loaded, besides the packaged ones and those that
+            this account has used before
 
         Raises
         ------
@@ -323,24 +315,7 @@ class Recommender:
             If the catalogue does not know an item, or it was removed before.
         """
         check_process()
-        return self.over(shrunk(self.catalogue, self.rows_of(ids)))
-
-    def rows_of(self, ids: Iterable[ItemId]) -> NDArray[np.int64]:
-        """Return the indices of listed items.
-
-        Raises
-        ------
-        RequestError
-            If one is unknown, or removed.
-        """
-        wanted = checked_ids("items", ids)
-        rows = self.catalogue.index_of(wanted)
-        for item, row in zip(wanted, rows.tolist(), strict=True):
-            if row < 0:
-                raise RequestError(f"item {item!r}: not in the catalogue")
-            if not self.catalogue.listed[row]:
-                raise RequestError(f"item {item!r}: removed already")
-        return np.array(list(dict.fromkeys(rows.tolist())), np.int64)
+        return self.over(shrunk(self.catalogue, self.catalogue.rows_of(ids)))
 
     def over(self, catalogue: Catalogue) -> Recommender:
         """Return the same recommender over a catalogue that has grown or shrunk."""
@@ -349,13 +324,10 @@ class Recommender:
         model = model_over(self.model, catalogue, counts, self.recipe.search.new_items)
         return replace(self, catalogue=catalogue, model=model, counts=counts, tested=None)
 
-    # ---------------------------------------------------------------- keeping
-
     def save(self, path: Path | str) -> None:
         """Save the artifact as a folder, atomically.
 
-        An artifact that is there already, of whatever fit, is replaced and stays as ``previous`` in
-        the new one.
+        An existing artifact, of any fit, is replaced and kept as ``previous`` in the new one.
 
         Raises
         ------
@@ -384,8 +356,6 @@ class Recommender:
 
         return load_version(Path(path))[1]
 
-    # ---------------------------------------------------------------- inside
-
     def plan(self, k: int) -> Plan:
         """Return how many users are ranked at once, and the memory that it is predicted to take."""
         return plan(self.model, max(self.recipe.search.beams, k), self.recipe.search)
@@ -407,17 +377,6 @@ class Recommender:
     def popularity(self) -> Popularity:
         """How much of the log each item has."""
         return Popularity.of(self.counts)
-
-    def popular(
-        self, k: int, keep: NDArray[np.bool_] | None = None
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the k most popular items, of those that bool [items] keeps, and their scores.
-
-        A score is what it would be if the generator and every expert went by popularity alone, so
-        that it is on the scale of the scores of other answers.
-        """
-        items, logs = self.popularity.best(k, keep)
-        return items, logs * np.float32(self.model.weights)
 
     @cached_property
     def n_listed(self) -> int:

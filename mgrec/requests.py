@@ -96,7 +96,7 @@ def check_text(name: str, text: str | None) -> str | None:
 
 
 def checked_id(name: str, value: object) -> ItemId:
-    """Return an id as a whole number or text; refuse what can be none."""
+    """Return an id as a whole number or text; refuse a value that cannot be an id."""
     found = plain(value)
     if found is None:
         raise RequestError(f"{name}: expected an id, found {short(value)}")
@@ -104,7 +104,7 @@ def checked_id(name: str, value: object) -> ItemId:
 
 
 def checked_ids(name: str, ids: object) -> tuple[ItemId, ...]:
-    """Return several ids, whatever holds them; refuse what is no list of ids."""
+    """Return the ids of any iterable; refuse anything else."""
     single = isinstance(ids, str | bytes | bytearray | Mapping)
     if single or not isinstance(ids, Iterable) or len(getattr(ids, "shape", (0,))) != 1:
         raise RequestError(f"{name}: expected a list of item ids, found {short(ids)}")
@@ -125,7 +125,9 @@ def _truth(name: str, value: object) -> bool:
 
 def _limits(max_per: object) -> dict[str, int]:
     if not isinstance(max_per, Mapping):
-        raise RequestError(f"max_per: expected such as {{'brand': 2}}, found {short(max_per)}")
+        raise RequestError(
+            f"max_per: expected a dict such as {{'brand': 2}}, found {short(max_per)}"
+        )
     return {
         _attribute(name): check_number(f"max_per: {name}", most) for name, most in max_per.items()
     }

@@ -103,7 +103,7 @@ def recommender_of(contents: Contents) -> Recommender:
     )
     folder = layout["pictures"]
     catalogue = Catalogue(
-        items=plain_frame(contents.tables["items"]),  # earlier versions saved objects
+        items=plain_frame(contents.tables["items"]),  # older artifacts contain objects
         root=None if folder is None else Path(folder),
         vectors=vectors,
         scalers=scalers,
@@ -143,7 +143,7 @@ def recommender_of(contents: Contents) -> Recommender:
 
 
 def _checked(catalogue: Catalogue, steps: Iterable[Step]) -> Iterator[Step]:
-    """Yield changes, each when those before it fit the catalogue."""
+    """Yield changes after checking each against the catalogue and earlier changes."""
     known = set(catalogue.items["item_id"])
     for step in steps:
         check_step(step, catalogue, known)
@@ -154,7 +154,7 @@ def _checked(catalogue: Catalogue, steps: Iterable[Step]) -> Iterator[Step]:
 def _model(
     config: ModelConfig, catalogue: Catalogue, trie: Trie, found: Mapping[str, Tensor]
 ) -> Generator:
-    """Return a model with saved weights; their shapes are compared before anything is allocated."""
+    """Return a model with saved weights; shapes are checked before memory is allocated."""
     layers = max(config.layers, config.decoder_layers, config.experts.layers)
     if layers > len(found):
         raise ArtifactError(f"weights: found {len(found)}, expected those of {layers} layers")
@@ -163,7 +163,7 @@ def _model(
     if other := sorted(found.keys() ^ expected.keys()):
         raise ArtifactError(
             f"weights: found {len(other)} that are missing or not known here, such as '{other[0]}':"
-            " the artifact was saved by another mgrec, fit it anew"
+            " the artifact was saved by another version of mgrec: fit it again"
         )
     check_weights(found, expected, catalogue.n_items)
     model = Generator(config, catalogue.ids, catalogue.vectors, trie)

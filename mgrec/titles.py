@@ -1,4 +1,4 @@
-"""What items are called, and what describes them."""
+"""Titles and descriptions of items."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DESCRIBED = ("text", "description")
 
 
 def titles(items: pl.DataFrame, rows: Sequence[int], width: int = 60) -> list[str]:
-    """Return what the items are called: the text of the first of `TITLES` that each has."""
+    """Return the titles of items: the text of the first of `TITLES` that each has."""
     columns = [c for c in TITLES if c in items.columns]
     if not columns:
         return ["" for _ in rows]

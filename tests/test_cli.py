@@ -91,7 +91,10 @@ def test_items_come_go_and_come_back(run, trained, tmp_path):
     for arguments, message in (
         (("add-items", place, items), "which the catalogue has already"),
         (("add-items", place, tmp_path / "none.csv"), "cannot be read"),
-        (("add-items", place, items, "--embeddings", place), "found no files"),
+        (
+            ("add-items", place, items, "--embeddings", place),
+            "expected item_id and one column of lists",
+        ),
         (("remove-items", place, "nobody"), "'nobody': not in the catalogue"),
         (("remove-items", place), "either item ids or --file"),
         (("rollback", tmp_path), "not an mgrec artifact"),
@@ -301,7 +304,7 @@ def test_help_is_there_for_every_verb(run):
         (["fit", "SHOP", "--out", "TMP/x", "--column", "uid"], "user_id=uid"),
         (
             ["check", "SHOP", "--column", "item_id=a", "--column", "item_id=b"],
-            "found item_id=a too, expected one name",
+            "found also item_id=a, expected one name",
         ),
         (["fit", "SHOP", "--out", "TMP"], "folder of other things"),
         (["fit", "SHOP", "--out", "TMP/x", "--published", "toy"], "Did you mean 'toys'?"),
@@ -319,7 +322,7 @@ def test_help_is_there_for_every_verb(run):
         (["recommend", "SHOP", "--user", "1"], "not an mgrec artifact"),
         (["inspect", "RUN", "--prefix", "x"], "expected at most"),
         (["inspect", "RUN", "--item", "no-such"], "not in the catalogue"),
-        (["evaluate", "TMP/nothing"], "nothing there"),
+        (["evaluate", "TMP/nothing"], "found nothing"),
         (
             ["fit", "SHOP", "--out", "TMP/x", "-s", "content.shuffle=[images]"],
             "'images' is none of",

@@ -301,7 +301,7 @@ def test_a_journal_cannot_name_anything_but_a_change(run, entry):
 
 def test_a_journal_that_is_gone_is_not_the_artifact_as_it_was_fitted(run):
     (run / "live" / "journal.json").unlink()
-    assert "journal.json: missing, though 2 changes lie beside it" in attempt(run)
+    assert "journal.json: missing, though 2 changes exist, such as 00000" in attempt(run)
 
 
 SPECIAL = {

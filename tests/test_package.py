@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY = ("sentence_transformers", "transformers", "PIL", "ray", "fastapi", "matplotlib", "jinja2")
 # Each room may import those before it; the files of the package's top level stand where named.
 ORDER = (
-    ("errors", "interrupts", "progress", "files", "folders", "lock", "manifest"),
+    ("errors", "interrupts", "printable", "progress", "files", "folders", "lock", "manifest"),
     ("configs", "recipe", "cores", "freed"),
     ("data",),
     ("content", "conditions"),

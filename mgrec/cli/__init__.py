@@ -36,21 +36,23 @@ COMMANDS = (
     *(add_items, remove_items, rollback, serve),
 )
 
-UsageError: Any = typer.BadParameter.__base__  # of click, which newer versions of typer contain
+UsageError: Any = (
+    typer.BadParameter.__base__
+)  # click's class, which newer versions of typer include
 ASK_BY_ID = (explain, similar, remove_items)  # their arguments are ids
 HELP = {"help_option_names": ["-h", "--help"]}
 
 
 class _Command(TyperCommand):
-    """A command that says how to write an id that begins with a dash."""
+    """A command whose error explains how to pass an id that begins with a dash."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         try:
             return super().parse_args(ctx, args)
-        except Exception as error:  # of click's or of typer's own copy of it
+        except Exception as error:  # click's, or that of typer's copy of click
             if type(error).__name__ == "NoSuchOption" and not getattr(error, "possibilities", None):
                 name = getattr(error, "option_name", "")
-                error.message += f" (an id that begins with - stands behind --: -- {name})"  # type: ignore[attr-defined]
+                error.message += f" (an id that begins with - goes after --: -- {name})"  # type: ignore[attr-defined]
             raise
 
 
@@ -78,7 +80,7 @@ def application() -> typer.Typer:
 def main() -> None:
     """Run the command line; whatever mgrec refuses is one line and exit status 2."""
     keep_interrupts()
-    for stream in (sys.stdout, sys.stderr):  # a terminal may know few characters
+    for stream in (sys.stdout, sys.stderr):  # the terminal's encoding may lack characters
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     with showing():
@@ -101,16 +103,16 @@ def _run() -> None:
     except BaseException:
         if not interrupted():
             raise
-        # A library that was being imported may turn Ctrl-C into an error of its own.
+        # A library that was being imported may turn Ctrl-C into another exception.
         say(INTERRUPTED)
         sys.exit(130)
-    if status == 130:  # typer's word for Ctrl-C
+    if status == 130:  # typer's status for Ctrl-C
         say(INTERRUPTED)
     sys.exit(status)
 
 
 def _usage(error: Any) -> str:
-    """Return what is wrong with the arguments, and where to read what is right, in one line."""
+    """Return a usage error in one line, with the command that prints the help."""
     command = error.ctx.command_path if error.ctx else "mgrec"
     message = " ".join(error.format_message().split())
     stop = "" if message.endswith((".", "?")) else "."

@@ -68,7 +68,7 @@ def rollback(run: Run, as_json: Json = False) -> None:
     from mgrec.serving.live import Live
 
     if artifact.is_artifact(run):
-        artifact.settled(run)  # a killed fit may not have put the one before in its place
+        artifact.settled(run)  # completes an exchange that was killed
     if read_journal(run).entries or not artifact.has_previous(run):
         changed(Live.open(run).rollback(), as_json)
         return
@@ -76,7 +76,7 @@ def rollback(run: Run, as_json: Json = False) -> None:
     live = Live.open(run)
     listed = live.recommender.n_listed
     found = {"version": live.version, "artifact": "previous", "listed": listed}
-    words = f"version {live.version}: the artifact before, {listed:,} items may be recommended"
+    words = f"version {live.version}: the previous artifact, {listed:,} items may be recommended"
     printed(found if as_json else words, as_json)
 
 
@@ -99,7 +99,7 @@ def serve(
         bool,
         typer.Option(
             "--no-keys",
-            help="Listen beyond loopback without keys: anybody may read and change everything.",
+            help="Listen beyond loopback without keys: any client can read and change everything.",
         ),
     ] = False,
     allowed_host: Annotated[
@@ -115,11 +115,12 @@ def serve(
     accept: Annotated[
         bool,
         typer.Option(
-            "--accept", help="Take every new artifact in the folder, also one that measures worse."
+            "--accept", help="Accept every new artifact in the folder, even one with worse metrics."
         ),
     ] = False,
     connections: Annotated[
-        int, typer.Option(min=1, help="Open at once, at most; fewer where files are limited.")
+        int,
+        typer.Option(min=1, help="Maximum open connections; lower if the limit of open files is."),
     ] = 768,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the model.")] = 1,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",

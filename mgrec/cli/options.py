@@ -70,7 +70,7 @@ def read(path: Path, columns: list[str], text_columns: list[str]) -> Any:
             raise RequestError(f"--column {column}: expected OURS=THEIRS, such as user_id=uid")
         if names.setdefault(ours, theirs) != theirs:
             raise RequestError(
-                f"--column {column}: found {ours}={names[ours]} too, expected one name; for one"
+                f"--column {column}: found also {ours}={names[ours]}, expected one name; for one"
                 f" file: items.{ours} or interactions.{ours}"
             )
     dataset = Dataset.read(path, columns=names or None, text_columns=text_columns or None)

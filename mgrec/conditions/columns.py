@@ -67,7 +67,7 @@ def holds(test: Test, column: pl.Series) -> pl.Series:
 def known(column: pl.Series) -> pl.Series:
     """Return a column as it is compared: exact numbers, moments without a zone.
 
-    NaN is null, and so are dates outside the years 1 to 9999, at which Polars panics.
+    NaN becomes null, and so do dates outside the years 1 to 9999, on which Polars panics.
     """
     if column.dtype.is_float():
         return column.fill_nan(None)

@@ -81,10 +81,10 @@ def embed(
 
 
 def foreseen(data: Catalogue, modality: str, config: ContentConfig) -> tuple[str, ...]:
-    """Say what is wrong with a modality's content before it is encoded; no network, no model.
+    """Return warnings about a modality's content before it is encoded; no network, no model.
 
-    Of an encoder that is neither packaged nor a folder, or whose packages are not installed,
-    nothing is known.
+    Texts are checked only for the packaged encoder and for a local folder, if the packages that it
+    needs are installed.
     """
     if modality == "image":
         return shared_pictures(data.pictures())
@@ -158,33 +158,33 @@ def check_consent(
     consented: Collection[str],
     cache: Path | None = None,
 ) -> None:
-    """Refuse the encoder of an artifact from anybody: a model's folder may come with code.
+    """Refuse an encoder that an artifact names and the user has not approved: it may run code.
 
-    Consent is not needed for the packaged encoders, nor for one that this account has encoded with
-    before, the same revision: its vectors are in the cache.
+    Consent is not needed for the packaged encoders, nor for an encoder whose vectors, of the same
+    revision, are in this account's cache.
 
     Parameters
     ----------
-    name, identity : which encoder the artifact's recipe names, and which made its vectors
+    name, identity : the encoder in the artifact's recipe, and the one that made its vectors
     consented : names of encoders that may be loaded
 
     Raises
     ------
     RecipeError
-        If nobody has consented.
+        If the encoder was not approved, or is not the one that made the vectors.
     """
     if name == PACKAGED:
         return
     if name != identity.name:
         raise RecipeError(
-            f"{modality}_encoder '{name}': the artifact's vectors are of '{identity.name}',"
-            " expected the same"
+            f"{modality}_encoder '{name}': the artifact's vectors were made with '{identity.name}',"
+            " expected the same encoder"
         )
     used = VectorCache.of(cache, modality, identity.name, identity.revision).folder.is_dir()
     if name not in consented and not used:
         raise RecipeError(
             f"{modality}_encoder '{name}': the artifact names it, and this account has not used it"
-            f" before; a model may bring code: if you trust it, --encoder {name}"
+            f" before; a model may contain code: if you trust it, pass --encoder {name}"
         )
 
 

@@ -31,11 +31,11 @@ Picture = Path | bytes
 MAX_PIXELS = 50_000_000
 # What a catalogue may hold. Not among them: formats that start other programs (EPS).
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO", "MPO")
-# Limits of a file, so that decoding one ends in about a second. Honest pictures stay far below.
+# Limits that keep decoding to about a second. Ordinary pictures stay far below them.
 MAX_BYTES = 100_000_000
-_READS, _BYTES_A_READ = 20_000, 128  # reads allowed: so many, and one more for so many bytes
-_SCANS, _BLOCKS = 64, 10_000  # of a progressive JPEG, and of Photoshop's data in one
-_SLOW_BYTES, _SLOW_PIXELS = 100_000, 1_000_000  # for what Pillow decodes in Python
+_READS, _BYTES_A_READ = 20_000, 128  # reads allowed: a base, and one more per so many bytes
+_SCANS, _BLOCKS = 64, 10_000  # most scans of a progressive JPEG, and most Photoshop blocks
+_SLOW_BYTES, _SLOW_PIXELS = 100_000, 1_000_000  # limits for formats that Pillow decodes in Python
 _ORIENTATION = 0x0112  # EXIF tag
 
 
@@ -111,7 +111,7 @@ def is_pixel(source: Picture) -> bool:
 class _Counted(BytesIO):
     """A file in memory that may be read a limited number of times.
 
-    Pillow reads a file's parts one by one in Python: millions of empty ones take it minutes.
+    Pillow reads the parts of a file one by one in Python: millions of empty parts take minutes.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -127,7 +127,7 @@ class _Counted(BytesIO):
 
 
 def _bounded(stream: BytesIO | BufferedReader) -> _Counted:
-    """Return a file's bytes, unless it is of those that take long to decode."""
+    """Return a file's bytes; refuse files that would take long to decode."""
     data = stream.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise PictureProblem(f"over {MAX_BYTES // 10**6} million bytes")
@@ -138,16 +138,16 @@ def _bounded(stream: BytesIO | BufferedReader) -> _Counted:
 
 
 def _refuse_slow(picture: ImageFile) -> None:
-    """Refuse what Pillow decodes in Python, a pixel at a time, unless it is small.
+    """Refuse large pictures of formats that Pillow decodes pixel by pixel in Python.
 
-    That are BMP with run lengths, and PPM as text or of other than 8 bits.
+    These are BMP with run-length encoding, and PPM as text or with other than 8 bits.
     """
     from PIL import Image
 
     in_python = any(tile[0] in Image.DECODERS for tile in picture.tile)
     size = getattr(picture.fp, "size", 0)
     if in_python and (size > _SLOW_BYTES or picture.width * picture.height > _SLOW_PIXELS):
-        raise PictureProblem("a format that takes long to decode, and large")
+        raise PictureProblem("too large for a format that is slow to decode")
 
 
 @contextmanager

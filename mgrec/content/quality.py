@@ -12,31 +12,30 @@ from numpy.typing import NDArray
 
 from mgrec.content.contracts import Encoder
 from mgrec.content.pictures import PictureProblem, picture_key
-from mgrec.data.arrays import MANY, largest_group
+from mgrec.data.arrays import is_many, largest_group
 from mgrec.data.features import Embeddings
 from mgrec.data.tables import short
 
-UNREAD = 1 / 3  # share of a text's pieces that are unknown, from which on it counts as unread
-RARE = 0.01  # share of the texts that may be unread without a word
-FEWEST = 3  # items that share their content, so that it is worth a word
-SAMPLE = 20_000  # texts that are looked at
+UNREAD = 1 / 3  # least share of unknown tokens for a text to count as unread
+RARE = 0.01  # share of unread texts below which there is no warning
+SAMPLE = 20_000  # texts that are checked
 
 
 class Vocabulary(Protocol):
-    """A text encoder that knows which pieces of a text it has no vector for."""
+    """A text encoder that can count the tokens of a text that it does not know."""
 
     def unknown(self, texts: Sequence[str]) -> NDArray[np.float64] | None:
-        """Return the share of unknown pieces, [texts]; None where that cannot be counted."""
+        """Return the share of unknown tokens, [texts]; None if it cannot be counted."""
         ...
 
 
 def unread(texts: Sequence[str | None], encoder: Encoder[Any]) -> tuple[str, ...]:
-    """Say how many texts are in words that the encoder does not know.
+    """Warn of texts that consist mostly of tokens that the encoder does not know.
 
     Parameters
     ----------
-    texts : [items], None where there is none; of more than `SAMPLE`, a part is looked at
-    encoder : one that is no `Vocabulary` says nothing
+    texts : [items], None where there is none; of more than `SAMPLE`, a sample is checked
+    encoder : without `Vocabulary.unknown` there is no warning
     """
     there = [text for text in texts if text is not None]
     some = there[:: -(-len(there) // SAMPLE) or 1]
@@ -50,7 +49,7 @@ def unread(texts: Sequence[str | None], encoder: Encoder[Any]) -> tuple[str, ...
     of = f"{len(some):,}" if len(some) == len(there) else f"a sample of {len(some):,}"
     return (
         f"text: {len(rows):,} of {of} texts are in words that the text encoder '{encoder.name}'"
-        f" does not know, e.g. {short(some[int(rows[0])])}: their vectors say little or nothing."
+        f" does not know, e.g. {short(some[int(rows[0])])}: their vectors carry little information."
         " Set -s content.text_encoder=... to the name or folder of a multilingual model, such as"
         " paraphrase-multilingual-MiniLM-L12-v2",
     )
@@ -59,11 +58,11 @@ def unread(texts: Sequence[str | None], encoder: Encoder[Any]) -> tuple[str, ...
 def shared(
     modality: str, keys: Sequence[Hashable | None], examples: Sequence[Any]
 ) -> tuple[str, ...]:
-    """Say how many items have one and the same text or picture, if they are many.
+    """Warn if many items share the same text or picture.
 
     Parameters
     ----------
-    keys : [items], equal where the content is; None where there is none
+    keys : [items], equal for equal content; None where there is none
     examples : [items], the content itself, or a picture's path
     """
     counts = Counter(key for key in keys if key is not None)
@@ -71,32 +70,32 @@ def shared(
         return ()
     key, most = counts.most_common(1)[0]
     total = sum(counts.values())
-    if most < max(FEWEST, MANY * total):
+    if not is_many(most, total):
         return ()
     first = examples[keys.index(key)]
     shown = first.name if isinstance(first, Path) else short(first) if modality == "text" else "one"
     return (
-        f"{modality}: {most:,} of {total:,} items have one and the same {modality} ({shown}): is it"
-        " a placeholder? Nothing tells these items apart",
+        f"{modality}: {most:,} of {total:,} items have the same {modality} ({shown}): is it"
+        " a placeholder? The model cannot tell these items apart by it",
     )
 
 
 def collapsed(
     modality: str, keys: Sequence[Hashable | None], embeddings: Embeddings
 ) -> tuple[str, ...]:
-    """Say how many different contents an encoder gave one and the same vector, if they are many."""
+    """Warn if an encoder gave the same vector to many different contents."""
     same = largest_group(embeddings)
     different = len({keys[row] for row in same.tolist()})
-    if different < max(FEWEST, MANY * int(embeddings.present.sum())):
+    if not is_many(different, int(embeddings.present.sum())):
         return ()
     return (
-        f"{modality}: {different:,} different contents have one and the same vector: the encoder"
-        " does not tell them apart, another one may",
+        f"{modality}: {different:,} different contents have the same vector: the encoder"
+        " cannot tell them apart; try another encoder",
     )
 
 
 def shared_pictures(pictures: Sequence[Path | None]) -> tuple[str, ...]:
-    """Say how many picture files are the same; only those of the most frequent size are read."""
+    """Warn of identical picture files; only files of the most frequent size are compared."""
     sizes = [None if picture is None else _size(picture) for picture in pictures]
     counts = Counter(size for size in sizes if size is not None)
     if not counts:

@@ -117,23 +117,23 @@ class SentenceEncoder:
         return np.asarray(vectors, np.float32)
 
     def unknown(self, texts: Sequence[str]) -> NDArray[np.float64] | None:
-        """Return the share of each text's pieces that the model does not know, [texts].
+        """Return the share of each text's tokens that the model does not know, [texts].
 
-        None where the model's files do not say. The model itself is not loaded.
+        None if the model's files do not tell. The model itself is not loaded.
         """
         tokenizer = self._tokenizer
         if tokenizer is None:
             return None
         names = ("[UNK]", "<unk>", "<|unk|>")
         unknown = next((i for n in names if (i := tokenizer.token_to_id(n)) is not None), None)
-        if unknown is None:  # it works on bytes, and knows all of them
+        if unknown is None:  # a tokenizer of bytes has no unknown token
             return None
         read = tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return np.array([one.ids.count(unknown) / max(1, len(one.ids)) for one in read])
 
     @cached_property
     def _tokenizer(self) -> Any:
-        """The model's tokenizer without its padding, None where there is none to be read."""
+        """The model's tokenizer without padding; None if it cannot be read."""
         file = self._tokenizer_file()
         if file is None:
             return None
@@ -141,7 +141,7 @@ class SentenceEncoder:
 
         try:
             found = Tokenizer.from_file(str(file))
-        except Exception:  # it raises nothing more special; loading the model says what is wrong
+        except Exception:  # it raises no narrower type; loading the model reports the cause
             return None
         found.no_padding()
         return found
@@ -196,7 +196,7 @@ def _hub_commit(name: str, source: str, reads: str) -> str:
 
 def _line(error: Exception) -> str:
     """Return the first sentence of an error, which may be a page long."""
-    text = in_one_line(error) or type(error).__name__
+    text = in_one_line(error)
     return text if len(text) <= 160 else text[:157] + "..."
 
 

@@ -165,8 +165,7 @@ def read_metadata(path: Path, wanted: set[str]) -> Metadata:
     Raises
     ------
     DataError
-        If the file cannot be read, is of another year, or not one of its lines is of an item
-        wanted.
+        If the file cannot be read, is of another year, or has no line of a wanted item.
     """
     found = Metadata()
     with closing(lines(path, "reading metadata")) as rows:
@@ -199,7 +198,7 @@ def read_metadata(path: Path, wanted: set[str]) -> Metadata:
 
 
 def check_year(path: Path) -> None:
-    """Look at the first metadata record, before anything that takes long.
+    """Check the first metadata record, before any long work.
 
     Raises
     ------
@@ -217,7 +216,7 @@ def check_year(path: Path) -> None:
 
 
 def _refuse_other_year(values: dict[str, Any], where: str) -> None:
-    """Refuse metadata whose fields mean the same as those of 2014 under other names or types."""
+    """Refuse metadata with the fields of another year's files."""
     for year, fields in _OTHER_YEARS.items():
         found = [f"'{name}'" for name in fields if name in values]
         if year == "2018":
@@ -226,8 +225,8 @@ def _refuse_other_year(values: dict[str, Any], where: str) -> None:
         if found:
             raise DataError(
                 f"{where}: found {', '.join(found)}: these look like the files of {year}, expected"
-                " those of 2014, with 'categories', 'imUrl' and a text as 'description'; write"
-                " other files as a data folder yourself"
+                " those of 2014, with 'categories', 'imUrl' and a text as 'description';"
+                " convert other files to a data folder yourself"
             )
 
 

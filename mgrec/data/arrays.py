@@ -17,9 +17,9 @@ from mgrec.data.tables import short
 from mgrec.errors import DataError
 
 LARGEST_CODE = 65535
-# Largest absolute value of a vector: beyond, distances of long vectors leave 32-bit floats.
+# Largest absolute value in a vector: squared distances of larger ones overflow float32.
 LARGEST = 1e15
-MANY = 0.1  # share of the items from which on one vector for all of them is worth a warning
+MANY, FEWEST = 0.1, 3  # items that share their content: the share and count worth a warning
 _SMALLEST_BOOK = 256
 
 
@@ -162,7 +162,7 @@ def empty_rows(given: Embeddings) -> NDArray[np.int64]:
 
 
 def largest_group(given: Embeddings) -> NDArray[np.int64]:
-    """Return the items of the vector that most items share; empty where none is shared."""
+    """Return the items of the most shared vector; empty if no two items share one."""
     rows = np.flatnonzero(given.present)
     _, group, sizes = np.unique(_hashes(given)[rows], return_inverse=True, return_counts=True)
     if sizes.max(initial=0) < 2:
@@ -170,8 +170,13 @@ def largest_group(given: Embeddings) -> NDArray[np.int64]:
     return rows[group == sizes.argmax()]
 
 
+def is_many(count: int, items: int) -> bool:
+    """Whether so many items with the same content are worth a warning."""
+    return count >= max(FEWEST, MANY * items)
+
+
 def different(several: Sequence[Embeddings]) -> int:
-    """Count the different vectors, those of several modalities taken together."""
+    """Count distinct vectors, with those of several modalities concatenated."""
     present = np.logical_or.reduce([given.present for given in several])
     total = np.zeros(len(present), np.uint64)
     for seed, given in enumerate(several):

@@ -12,14 +12,14 @@ from mgrec.errors import DataError
 
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896  # 0001-01-01 and 9999-12-31, in days since 1970
 _DAY = {"ms": 86_400 * 10**3, "us": 86_400 * 10**6, "ns": 86_400 * 10**9}  # in ticks
-_WHOLE = 2**53  # floats below hold every whole number
+_WHOLE = 2**53  # below, float64 represents every whole number
 
 
 def lossless(values: pl.Series, wanted: pl.DataType) -> pl.Series:
-    """Return values in another type, null where that would change or lose something.
+    """Return values in another type, null where a value would change or be lost.
 
-    Text becomes a number, a date or true and false where it is written as one; a number that is
-    whole becomes a whole number, 0 and 1 become false and true, and a moment at midnight a date.
+    Text becomes a number, a date or a Boolean where it is written as one; a number without a
+    fraction becomes a whole number, 0 and 1 become false and true, and a moment at midnight a date.
     Decimal numbers are rounded to the precision of a column of floats. Moments without a zone are
     in UTC.
     """
@@ -42,12 +42,12 @@ def lossless(values: pl.Series, wanted: pl.DataType) -> pl.Series:
 
 
 def missing(values: pl.Series) -> pl.Series:
-    """Return Boolean [rows]: where there is no value; NaN is none."""
+    """Return Boolean [rows]: where a value is missing; NaN counts as missing."""
     return values.fill_nan(None).is_null() if values.dtype.is_float() else values.is_null()
 
 
 def in_words(dtype: pl.DataType) -> str:
-    """Return what a column of a type holds, for a message."""
+    """Return what one value of a type is, for a message."""
     if isinstance(dtype, pl.List | pl.Array):
         return f"a list: {in_words(dtype.inner)} each"  # type: ignore[arg-type]
     if dtype.is_integer():
@@ -61,7 +61,7 @@ def in_words(dtype: pl.DataType) -> str:
 
 
 def unsettled(dtype: pl.DataType) -> bool:
-    """Whether a column has only nulls and empty lists so far, and so takes any type that comes."""
+    """Whether a column has only nulls and empty lists so far, so that its type is still open."""
     return dtype == pl.Null or (isinstance(dtype, pl.List) and unsettled(dtype.inner))  # type: ignore[arg-type]
 
 

@@ -31,14 +31,14 @@ _ISO = (
     r"(?:[.,](?P<fraction>\d{1,9}))?)?"
     r"\s?(?P<zone>[Zz]|UTC|GMT|[+-](?:0\d|1[0-8])(?::?[0-5]\d)?)?\s*$"
 )
-# Whole numbers that are dates, from 1900 to 2100: how strptime reads them, the least, the largest.
+# Whole numbers that are dates, from 1900 to 2100: format of strptime, smallest, largest.
 _DAYS = (
     ("%Y%m%d", 19000101, 21001231),
     ("%Y%m%d%H%M", 190001010000, 210012312359),
     ("%Y%m%d%H%M%S", 19000101000000, 21001231235959),
 )
 _REVERSED = (("%d%m%Y", 1011900, 31122100), ("%m%d%Y", 1011900, 12312100))  # not in order of time
-# Types of scalars that are saved and read as they are, beside numbers.
+# Types of scalars, besides numbers, that are saved and read unchanged.
 _PLAIN = (
     pl.String,
     pl.Boolean,
@@ -117,7 +117,7 @@ def ids(table: Table, column: str, like: pl.Series | None = None) -> pl.Series:
 
 
 def _whole(found: pl.Series) -> pl.Series:
-    """Return numbers that are all ids as whole numbers, others as they are; see `keys.plain`."""
+    """Return numbers as whole numbers if all of them are ids, else unchanged; see `keys.plain`."""
     exact = 2**24 if found.dtype == pl.Float32 else 2**53
     whole = found.cast(pl.Int64, strict=False)
     same = (whole.cast(found.dtype, strict=False) == found) & whole.is_between(1 - exact, exact - 1)
@@ -223,12 +223,12 @@ def _iso(found: pl.Series) -> pl.Series:
 
 
 def _days(table: Table, found: pl.Series) -> pl.Series | None:
-    """Return microseconds since 1970 of numbers that are dates, such as 20240131; None if not.
+    """Return numbers such as 20240131 as microseconds since 1970; None if they are not dates.
 
     Raises
     ------
     DataError
-        If most numbers are such dates and one is not, or all are dates the other way around.
+        If most numbers are such dates and one is not, or all have the day or month first.
     """
     for form in _DAYS:
         ticks = _parsed(found, *form)
@@ -250,10 +250,10 @@ def _days(table: Table, found: pl.Series) -> pl.Series | None:
 
 
 def _parsed(found: pl.Series, form: str, least: int, largest: int) -> pl.Series:
-    """Return Int64 microseconds since 1970 of numbers read as dates, null where they are none."""
+    """Return Int64 microseconds since 1970 of numbers read as dates, null if not a date."""
     whole = found.cast(pl.Int64, strict=False)
     fits = (whole == found) & whole.is_between(least, largest)
-    if int(fits.sum() or 0) <= len(found) // 2:  # for speed: not one number has to be written out
+    if int(fits.sum() or 0) <= len(found) // 2:  # saves formatting the numbers
         return pl.repeat(None, len(found), dtype=pl.Int64, eager=True)
     text = pl.select(pl.when(fits).then(whole)).to_series().cast(pl.String)
     text = text.str.zfill(len(str(largest)))  # 1022024 is 01022024
@@ -328,7 +328,7 @@ def refuse_infinity(table: Table) -> None:
 
 
 def stray(values: pl.Series) -> int | None:
-    """Return the row of the first text that is no number, where at least half of them are."""
+    """Return the row of the first text that is not a number, if at least half of them are."""
     if values.dtype != pl.String:
         return None
     number = values.str.contains(_NUMBER)
@@ -341,7 +341,7 @@ def stray(values: pl.Series) -> int | None:
 def texts(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
     """Return String [rows]: columns joined by ". ", lists within by ", "; null where empty.
 
-    This is the text of any value, wherever one is shown or encoded.
+    Values have the same text wherever they are shown or encoded.
     """
     parts: list[pl.Expr] = []
     for column in columns:
@@ -364,12 +364,12 @@ def _words(values: pl.Series) -> pl.Series:
 
 
 def iso_moments(found: pl.Series) -> pl.Series:
-    """Return ISO 8601 text as moments, Datetime in UTC; null where it is none."""
+    """Return ISO 8601 text as Datetime in UTC, null if it is not ISO 8601."""
     return _iso(found).cast(pl.Datetime("us")).alias(found.name)
 
 
 def written_numbers(found: pl.Series) -> pl.Series:
-    """Return Boolean [rows]: where text is written as a number."""
+    """Return Boolean [rows]: whether a text is a number."""
     return found.str.contains(_NUMBER)
 
 
@@ -379,7 +379,7 @@ def plain_frame(frame: pl.DataFrame, name: str = "") -> pl.DataFrame:
 
 
 def shaped(values: pl.Series, wanted: pl.DataType) -> pl.Series:
-    """Return text as lists of one where lists are wanted, and lists as their text where text is."""
+    """Return text as lists of one element if lists are wanted, and lists as text if text is."""
     if isinstance(wanted, pl.List) and values.dtype == pl.String:
         row = pl.col(values.name)
         return values.to_frame().select(pl.when(row.is_not_null()).then(pl.concat_list(row)))[:, 0]
@@ -391,8 +391,7 @@ def shaped(values: pl.Series, wanted: pl.DataType) -> pl.Series:
 def plain(values: pl.Series, name: str = "") -> pl.Series:
     """Return a column in a type that can be saved: scalars, or lists of them.
 
-    Objects, and what nests deeper, become text, one JSON value per row. Categories become the text
-    that they stand for.
+    Objects and deeper nested values become text, one JSON value per row. Categories become text.
 
     Raises
     ------
@@ -416,13 +415,13 @@ def plain(values: pl.Series, name: str = "") -> pl.Series:
             return values.cast(pl.List(pl.String))
         parts = values.to_frame().iter_slices(1024)
         rows = (row for part in parts for row in part.to_series().to_list())
-    else:  # objects of Python, and types that are not Polars' own
+    else:  # Python objects, and extension types
         return jsonl.series(values.name, values.to_list(), name)
     return pl.Series(values.name, jsonl.texts(rows, values.name, name), dtype=pl.String)
 
 
 def _rows_of(structs: pl.Series) -> list[dict[str, Any]]:
-    """Return each row's object without nulls: of a thousand keys in all, a row may have ten."""
+    """Return each row's object without nulls: of a thousand keys, a row may have ten."""
     rows: list[dict[str, Any]] = [{} for _ in range(len(structs))]
     for field in structs.struct.fields:
         values = structs.struct.field(field)

@@ -12,7 +12,7 @@ import polars as pl
 from mgrec.errors import DataError
 
 BOM = b"\xef\xbb\xbf"
-# A field that begins as a padded number does.
+# A field that begins like a zero-padded number.
 _PADDED = re.compile(rb'(?:^|[,"\n])\s*[+-]?0\d')
 
 
@@ -46,7 +46,7 @@ def read(data: bytes, name: str, ids: Collection[str] = ()) -> pl.DataFrame:
 
 
 def _typed(data: bytes, as_text: set[str]) -> pl.DataFrame:
-    """Read with the types that columns show, those in `as_text` and padded numbers as text."""
+    """Read with inferred types, but columns in `as_text` and zero-padded numbers as text."""
     texts = dict.fromkeys(as_text, pl.String())
     frame = pl.read_csv(data, infer_schema_length=None, schema_overrides=texts)
     numbers = [c for c, dtype in frame.schema.items() if dtype.is_integer()]

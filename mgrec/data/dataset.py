@@ -59,7 +59,7 @@ class Dataset:
     notes : ReadNotes
         What was read, left out and warned of.
     columns : mapping
-        The items file's column name for each of ours that has another.
+        The items file's name for each renamed column.
     """
 
     items: pl.DataFrame
@@ -129,7 +129,7 @@ class Dataset:
         ----------
         items, interactions : DataFrame
             The columns of `read`'s files; ``items`` may be None. A pandas index is ignored. A
-            dict of columns or a list of dicts will do.
+            dict of columns or a list of dicts is accepted too.
         columns, text_columns
             See `read`.
         embeddings : mapping, optional

@@ -1,4 +1,4 @@
-"""Regular files, opened without waiting and unpacked within bounds."""
+"""Regular files, opened without blocking and unpacked up to a limit."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO
 
-from mgrec.errors import DataError
+from mgrec.errors import DataError, in_one_line
+from mgrec.files import kind_of_mode
 
-# A file may take half of the memory, as parsing it takes about as much again. It may unpack
-# to 200 times its size on disk: text reaches 10 to 50 times, only crafted files reach more.
+# A file may take half of the memory, since parsing takes about as much again. It may unpack to
+# 200 times its size on disk: text reaches 10 to 50 times, only crafted files more.
 SHARE, RATIO, ALWAYS = 2, 200, 64 << 20
 _CHUNK = 1 << 20
 _PACKED = {
@@ -22,13 +23,6 @@ _PACKED = {
     **dict.fromkeys((b"\x78\x01", b"\x78\x9c", b"\x78\xda"), "zlib"),
 }
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-_KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a pipe (FIFO)",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 
 
 def opened(path: Path, name: str) -> BinaryIO:
@@ -37,18 +31,17 @@ def opened(path: Path, name: str) -> BinaryIO:
     Raises
     ------
     DataError
-        If it is missing, a link to nothing, a folder, a pipe, a socket or a device. A pipe is not
-        waited for.
+        If it is missing, a link to nothing, a folder, a pipe, a socket or a device.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         raise DataError(f"{name}: cannot be read: {_reason(path, error)}") from None
-    kind = stat.S_IFMT(os.fstat(handle).st_mode)
-    if kind == stat.S_IFREG:
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
         return os.fdopen(handle, "rb")
     os.close(handle)
-    raise DataError(f"{name}: found {_KINDS.get(kind, 'a special file')}, expected a regular file")
+    raise DataError(f"{name}: found {kind_of_mode(mode)}, expected a regular file")
 
 
 def _reason(path: Path, error: OSError | ValueError) -> str:
@@ -56,7 +49,7 @@ def _reason(path: Path, error: OSError | ValueError) -> str:
         return "it is a link to a file that does not exist"
     if isinstance(error, OSError) and path.is_socket():
         return "it is a socket"
-    return getattr(error, "strerror", None) or str(error)
+    return in_one_line(error)
 
 
 def contents(path: Path, name: str, limit: int | None = None) -> bytes:
@@ -64,12 +57,12 @@ def contents(path: Path, name: str, limit: int | None = None) -> bytes:
 
     Parameters
     ----------
-    limit : most bytes, unpacked; see `limit_of` for the default
+    limit : maximum bytes, unpacked; by default see `limit_of`
 
     Raises
     ------
     DataError
-        If it is no regular file, cannot be read, is no whole gzip file, or exceeds the limit.
+        If it is not a regular file, cannot be read, is a broken gzip file, or exceeds the limit.
     """
     with opened(path, name) as file:
         size = os.fstat(file.fileno()).st_size
@@ -90,19 +83,19 @@ def contents(path: Path, name: str, limit: int | None = None) -> bytes:
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise DataError(f"{name}: not a whole gzip file: {error}") from None
         except OSError as error:
-            raise DataError(f"{name}: cannot be read: {error.strerror or error}") from None
+            raise DataError(f"{name}: cannot be read: {in_one_line(error)}") from None
         except MemoryError:
             raise DataError(f"{name}: found more than fits in memory, {_expected(most)}") from None
     return out.getvalue()
 
 
 def refuse_packed(data: bytes, name: str) -> None:
-    """Refuse packed bytes where text is expected: Polars would unpack them, without a bound.
+    """Refuse compressed bytes where text is expected: Polars would unpack them without a limit.
 
     Raises
     ------
     DataError
-        If they begin as gzip, Zstandard or zlib.
+        If they begin like gzip, Zstandard or zlib.
     """
     kind = next((kind for start, kind in _PACKED.items() if data.startswith(start)), None)
     if kind is not None:
@@ -111,13 +104,13 @@ def refuse_packed(data: bytes, name: str) -> None:
 
 
 def limit_of(packed: int | None = None) -> int:
-    """Return the most bytes that a file may have in memory; `packed` is its size on disk."""
+    """Return the maximum bytes of a file in memory; `packed` is its compressed size."""
     share = memory() // SHARE
     return share if packed is None else min(share, max(ALWAYS, RATIO * packed))
 
 
 def memory() -> int:
-    """Return the bytes of memory that this process may use, of the machine or its container."""
+    """Return the bytes of memory of the machine, or of its container if that has less."""
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for file in map(Path, _CGROUPS):
         try:
@@ -130,7 +123,7 @@ def memory() -> int:
 
 
 def amount(size: float) -> str:
-    """Return a number of bytes in words."""
+    """Return a number of bytes with its unit."""
     for unit in ("bytes", "KiB", "MiB"):
         if size < 1 << 10:
             return f"{size:,.0f} {unit}"

@@ -85,7 +85,7 @@ def read(table: Table, known: pl.Series | None, notes: Notebook) -> Log:
 
 
 def _tied(ticks: NDArray[np.generic], users: NDArray[np.int64]) -> int:
-    """Count the interactions that share their moment with another of the same user.
+    """Count interactions that have the same time as another one of the same user.
 
     Parameters
     ----------
@@ -97,18 +97,18 @@ def _tied(ticks: NDArray[np.generic], users: NDArray[np.int64]) -> int:
 
 def _by_time(table: Table, unit: str, tied: int, n: int) -> str:
     column = table.names.get("timestamp", "timestamp")
-    ties = "no user has two at the same moment"
+    ties = "no user has two at the same time"
     if tied:
         ties = (
-            f"{tied:,} of {n:,} share their moment with another of the same user and keep the"
-            " file's order"
+            f"{tied:,} of {n:,} have the same time as another one of the same user and keep"
+            " the order of the file"
         )
     return f"Interactions are ordered by time (column '{column}', {unit}); {ties}."
 
 
 def _by_file(table: Table) -> str:
     if table.kind == "sequences":
-        return f"Interactions are ordered as in {table.name}, which has no moments."
+        return f"Interactions are ordered as in {table.name}, which has no times."
     return (
         f"Interactions are ordered as the rows of {table.name}, not by time: it has no column"
         " 'timestamp'."

@@ -85,7 +85,7 @@ def read(
 
 
 def _kind(items: pl.DataFrame, table: Table, column: str) -> str:
-    """Return what a column holds, and what makes it text where nearly all are numbers."""
+    """Return the kind of a column's values, and the first value that makes numbers text."""
     kind = cols.WORDS[cols.kind_of(items.schema[column])]
     row = cols.stray(items[column])
     if row is None:
@@ -94,12 +94,12 @@ def _kind(items: pl.DataFrame, table: Table, column: str) -> str:
 
 
 def _refuse_patterns(table: Table) -> None:
-    """Raise DataError for a column whose name Polars takes for a pattern of names."""
+    """Raise DataError for a column whose name Polars would read as a pattern."""
     for name in table.frame.columns:
         if name == "*" or (name.startswith("^") and name.endswith("$")):
             raise DataError(
                 f"{table.name}: found a column '{table.names.get(name, name)}', expected a name"
-                " that is not * and not between ^ and $"
+                " other than * and ^...$"
             )
 
 

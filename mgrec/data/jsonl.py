@@ -18,9 +18,9 @@ from mgrec.data import literals
 from mgrec.data.csvs import decoded
 from mgrec.errors import DataError, in_one_line
 
-# Types of Python that a column may have as they are.
+# Python types that a column can hold unchanged.
 _SCALARS = {str, int, float, bool, bytes, date, datetime, time, timedelta, Decimal}
-_INNER = re.compile(rb"[:\[,]\s*\{")  # an object where a value stands
+_INNER = re.compile(rb"[:\[,]\s*\{")  # an object as a value
 
 MAX_DEPTH = 64  # of brackets in a line; Polars crashes at about a thousand
 _BLOCK = 16 << 20
@@ -37,13 +37,13 @@ def read(data: bytes, name: str, ids: Collection[str] = ()) -> pl.DataFrame:
     """
     _refuse_depth(data, name)
     try:
-        # The fast reader gives objects one type with the keys of all of them, whose size is the
-        # rows times the keys.
+        # The fast reader gives all objects one type with the keys of all rows: the memory is
+        # rows times keys.
         quick = not _objects(data)
         frame = pl.read_ndjson(io.BytesIO(data), infer_schema_length=None) if quick else None
     except pl.exceptions.PolarsError:
-        # The fast reader does not name the line. The slow one does, or else finds only columns of
-        # mixed types.
+        # The fast reader does not name the line. The slow one does, and reads columns of mixed
+        # types.
         frame = None
     if frame is None:
         frame = _slowly(data, name)
@@ -54,7 +54,7 @@ def read(data: bytes, name: str, ids: Collection[str] = ()) -> pl.DataFrame:
 
 
 def _refuse_depth(data: bytes, name: str) -> None:
-    """Raise for the first line that is nested too deep; only lines of many brackets are parsed."""
+    """Raise for the first line nested too deeply; only lines with many brackets are parsed."""
     start, line = 0, 1
     while start < len(data):
         end = data.find(b"\n", min(start + _BLOCK, len(data))) + 1 or len(data)
@@ -106,11 +106,12 @@ def _slowly(data: bytes, name: str) -> pl.DataFrame:
     rows = []
     for number, line in _lines(data, name):
         row = _object(line, number, name)
-        try:  # as text at once: Python's objects take ten times the memory
+        try:  # as text now: Python objects take ten times the memory
             rows.append({k: as_text(v) if isinstance(v, dict) else v for k, v in row.items()})
         except RecursionError:
             raise DataError(
-                f"{name}, line {number}: found values nested too deep, expected fewer levels"
+                f"{name}, line {number}: found values nested too deeply, expected at most"
+                f" {MAX_DEPTH} levels"
             ) from None
     return of_records(rows, name)
 
@@ -150,8 +151,8 @@ def _finite(text: str) -> float:
 def series(column: str, values: Sequence[Any], name: str = "") -> pl.Series:
     """Return a column of any values.
 
-    Scalars of one type keep it, and so do lists of them. Scalars of several types become text.
-    Anything nested deeper becomes text, one JSON value per row: no type holds the keys of all rows.
+    Scalars of one type keep it, and so do lists of them. Scalars of mixed types become text.
+    Deeper nested values become text, one JSON value per row.
 
     Parameters
     ----------
@@ -177,16 +178,18 @@ def texts(cells: Iterable[object], column: str, name: str = "") -> list[str | No
     Raises
     ------
     DataError
-        If a cell nests too deep, or has no text.
+        If a cell is nested too deeply, or has no text.
     """
     found: list[str | None] = []
     for row, cell in enumerate(cells):
         try:
             found.append(as_text(cell))
-        except Exception as error:  # whatever a foreign object's methods raise
+        except Exception as error:  # the methods of an unknown object may raise anything
             where = f"{name}, row {row + 1}, column '{column}'".removeprefix(", ")
             if isinstance(error, RecursionError):
-                raise DataError(f"{where}: found values nested too deep, expected less") from None
+                raise DataError(
+                    f"{where}: found values nested too deeply, expected fewer levels"
+                ) from None
             raise DataError(
                 f"{where}: found a value of type {type(cell).__name__} that has no text"
                 f" ({in_one_line(error)[:80]}), expected text, a number, a list or an object"
@@ -195,9 +198,9 @@ def texts(cells: Iterable[object], column: str, name: str = "") -> list[str | No
 
 
 def _typed(column: str, cells: list[Any], dtype: pl.DataType | None) -> pl.Series | None:
-    """Return cells in a type that holds each of them, or None."""
+    """Return cells in a type that holds all of them, or None."""
     try:
-        if any(isinstance(cell, Decimal) and not cell.is_finite() for cell in cells):
+        if any(isinstance(cell, Decimal) and cell.is_infinite() for cell in cells):
             return None
         made = pl.Series(column, cells, dtype, strict=False)
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
@@ -207,7 +210,7 @@ def _typed(column: str, cells: list[Any], dtype: pl.DataType | None) -> pl.Serie
 
 
 def _lists(column: str, cells: list[list[Any] | None]) -> pl.Series | None:
-    """Return lists of scalars as such, or None if something in them nests."""
+    """Return lists of scalars as a list column, or None if they contain nested values."""
     kinds = {type(part) for cell in cells for part in cell or ()} - {type(None)}
     if not kinds:
         return pl.Series(column, cells, pl.List(pl.Null))
@@ -229,14 +232,14 @@ def _lists(column: str, cells: list[list[Any] | None]) -> pl.Series | None:
 
 
 def as_text(value: object) -> str | None:
-    """Return the text of any value; None where it says nothing.
+    """Return the text of any value; None if it is missing or empty.
 
-    Lists and objects become JSON without nulls and empty objects. Bytes are no text.
+    Lists and objects become JSON without nulls and empty objects. Bytes have no text.
 
     Raises
     ------
     RecursionError
-        If it nests too deep.
+        If it is nested too deeply.
     """
     bare = _bare(value)
     if bare is None or isinstance(bare, str):
@@ -245,10 +248,10 @@ def as_text(value: object) -> str | None:
 
 
 def _bare(value: object) -> Any:
-    """Return a value as JSON has it, without what says nothing; None if nothing is left."""
+    """Return a value as JSON types, without nulls and empty objects; None if nothing remains."""
     value = builtin(value)
     if isinstance(value, str):
-        # Half a surrogate pair has no UTF-8.
+        # A lone surrogate has no UTF-8 encoding.
         return value if value.isascii() else str(value).encode("utf-8", "replace").decode()
     if isinstance(value, Mapping):
         pairs = ((_bare(str(key)), _bare(inner)) for key, inner in value.items())
@@ -261,14 +264,14 @@ def _bare(value: object) -> Any:
 
 
 def _missing(value: object) -> bool:
-    """Whether a value is NaN, or what pandas has for a missing one."""
+    """Whether a value is NaN, or a missing value of pandas."""
     if isinstance(value, float | Decimal):
         return math.isnan(value)
     return type(value).__name__ in ("NAType", "NaTType")
 
 
 def builtin(value: Any) -> Any:
-    """Return a value in Python's own types: arrays and sequences as lists, a Decimal NaN as None."""
+    """Return an array or a sequence as a list, a NumPy number as Python's; Decimal NaN is None."""
     if isinstance(value, np.datetime64 | np.timedelta64):
         return value.astype(f"{value.dtype.kind}8[us]").item()
     if isinstance(value, np.ndarray | np.generic):

@@ -1,4 +1,4 @@
-"""Ids: what can be one, and the form in which it is looked up."""
+"""Ids: which values are valid, and their form for lookups."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ import numpy as np
 import polars as pl
 
 _LARGEST, _DIGITS = 2**128, 39  # of a whole number; a UUID's fits
-# Below these, floats of so many bytes hold every whole number; above, some stand for two.
+# Below these, floats of so many bytes represent every whole number exactly.
 _EXACT = {2: 2.0**8, 4: 2.0**24, 8: 2.0**53}
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _NEVER = (bool, bytes, bytearray, memoryview, date, time, timedelta, np.datetime64, np.timedelta64)
 
 
 def plain(value: object) -> int | str | None:
-    """Return an id as a whole number or text, None where it can be none.
+    """Return an id as a whole number or text, None if the value cannot be an id.
 
-    A whole number may have any number's type, or be an array or tensor without dimensions: 3.0
-    is 3. Other single values, such as a UUID or a path, count by their text, and an Enum by its
-    value. True, dates, bytes, empty text, what is missing and what holds several values are no ids.
+    A whole number may have any numeric type, or be an array or tensor without dimensions: 3.0 is
+    3. Other single values, such as a UUID or a path, are ids by their text, and an Enum by its
+    value. Booleans, dates, bytes, empty text, missing values and collections are not ids.
     """
     if isinstance(value, str):
         return str.__str__(value) or None
-    if type(value) is int:  # the usual case, and a million of them are looked up at once
+    if type(value) is int:  # the usual case, checked first for speed
         return value if abs(value) < _LARGEST else None
     if isinstance(value, _NEVER):
         return None
@@ -39,7 +39,7 @@ def plain(value: object) -> int | str | None:
     if isinstance(value, float):
         return int(value) if abs(value) < _EXACT[8] and value.is_integer() else None
     if isinstance(value, Decimal):
-        short = value.is_finite() and value.adjusted() < _DIGITS  # others may take for ever
+        short = value.is_finite() and value.adjusted() < _DIGITS  # others may take very long
         return plain(int(value)) if short and value == int(value) else None
     if isinstance(value, Fraction):
         return plain(int(value)) if value.denominator == 1 else None
@@ -52,7 +52,7 @@ def plain(value: object) -> int | str | None:
 
 
 def _of_scalar(value: object) -> int | str | None:
-    """Return an id of a NumPy scalar, or of an array or tensor without dimensions."""
+    """Return the id of a NumPy scalar, or of an array or tensor without dimensions."""
     inner = value.item()  # type: ignore[attr-defined]
     if isinstance(inner, float):
         size = min(value.dtype.itemsize, 8)  # type: ignore[attr-defined]
@@ -61,9 +61,9 @@ def _of_scalar(value: object) -> int | str | None:
 
 
 def key(value: object, dtype: pl.DataType) -> int | str | None:
-    """Return an id in the type that is looked up, None where it is no id of that type.
+    """Return an id in the type of the catalogue's ids, None if it is not an id of that type.
 
-    Text finds a whole number where it is written as such: "7", but not "007" or "7.0".
+    Text matches a whole number where it is written as one: "7", but not "007" or "7.0".
     """
     known = plain(value)
     if dtype == pl.String:

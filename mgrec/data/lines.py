@@ -19,7 +19,7 @@ MAX_LINE = 1 << 20  # bytes; in the originals a line has some kilobytes
 _GZIP = b"\x1f\x8b"
 _KIB = 1 << 10
 _MAX_BLANK = 1_000_000  # blank lines; reading them takes seconds
-_ALWAYS = 16 << 20  # bytes that a gzip file may unpack to however small it is
+_ALWAYS = 16 << 20  # bytes that any gzip file may unpack to
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ def lines(path: Path, label: str) -> Generator[Line, None, None]:
     Raises
     ------
     DataError
-        If the file cannot be opened, is no regular file or no whole gzip file, or unpacks to more
-        than text can.
+        If the file cannot be opened, is not a regular file, is a broken gzip file, or unpacks to
+        more than text can.
     """
     try:
         with opened(path, path.name) as raw:

@@ -69,7 +69,7 @@ def literal(line: str) -> Any:
 
 
 def depth(text: str) -> int:
-    """Return how deep the brackets outside strings are nested at most."""
+    """Return the maximum depth of brackets outside strings."""
     return _depth(_STRING.sub('"', text))
 
 

@@ -1,4 +1,4 @@
-"""Which of a file's columns stand for ours, in both files or in one of them."""
+"""Mappings from our column names to those of the files, for both files or for one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mgrec.data.names import ids_among
-from mgrec.data.tables import Table, quoted, short
+from mgrec.data.tables import Table, short
 from mgrec.errors import DataError, nearest
 
-# Our columns, by the file in which they mean something.
+# Our columns by file.
 FILES: Mapping[str, tuple[str, ...]] = {
     "items": ("item_id", "text", "image"),
     "interactions": ("item_id", "user_id", "timestamp", "weight", "event"),
@@ -27,7 +27,7 @@ class ColumnMap:
 
     Attributes
     ----------
-    both : for whatever file has such a column: ``{"item_id": "sku"}``
+    both : for any file that has such a column: ``{"item_id": "sku"}``
     alone : for one file, by its name: ``{"interactions": {"item_id": "product_id"}}``
     """
 
@@ -36,12 +36,12 @@ class ColumnMap:
 
     @classmethod
     def of(cls, columns: Mapping[str, str] | None) -> ColumnMap:
-        """Read a mapping whose keys are our columns, or ``items.COLUMN``, ``interactions.COLUMN``.
+        """Check a mapping whose keys are our columns, ``items.COLUMN`` or ``interactions.COLUMN``.
 
         Raises
         ------
         DataError
-            If we have no such column, or one of a file's is named twice.
+            If a key is not one of our columns, or a file's column is named twice.
         """
         if columns is not None and not isinstance(columns, Mapping):
             found = type(columns).__name__
@@ -78,7 +78,7 @@ class ColumnMap:
         return {*IDS, *(names[ours] for ours in IDS if ours in names)}
 
     def renamed(self, items: Table | None, log: Table) -> tuple[Table | None, Table]:
-        """Bring tables under our column names.
+        """Rename the columns of tables to ours.
 
         Raises
         ------
@@ -105,7 +105,7 @@ class ColumnMap:
         return made.get("items"), made["interactions"]
 
     def _refuse_two_ids(self, items: Table | None, log: Table) -> None:
-        """Refuse a name for both files where the log has our own ``item_id`` beside it."""
+        """Refuse a name for both files if the log also has a column ``item_id``."""
         theirs = self.names("interactions").get("item_id", "item_id")
         named = "item_id" in self.alone["interactions"] or theirs == "item_id"
         if named or items is None or theirs not in items.frame.columns:
@@ -113,13 +113,13 @@ class ColumnMap:
         if {"item_id", theirs} <= set(log.frame.columns):
             flags = [option(f"{file}.item_id", theirs) for file in FILES]
             raise DataError(
-                f"{log.name}: found columns 'item_id' and {quoted(theirs)}, expected a name for"
-                f" each file: {flags[0]}, and {flags[1]} if 'item_id' is not meant"
+                f"{log.name}: found columns 'item_id' and {theirs!r}, expected a name for"
+                f" each file: {flags[0]}, and {flags[1]} if 'item_id' is the wrong column"
             )
 
 
 def option(ours: str, theirs: str) -> str:
-    """Return the option of the command line that maps a column, as it may be pasted."""
+    """Return the command-line option that maps a column, quoted for a shell."""
     pair = f"{ours}={theirs}"
     if not pair.isprintable():
         pair = pair.encode("unicode_escape").decode()
@@ -136,7 +136,7 @@ def _refuse(mapping: str, theirs: str, tables: list[Table]) -> None:
 
 
 def _refuse_without(file: str, table: Table, ours: str, theirs: str | None) -> None:
-    """Say which column of ids is missing, and which one of the file's may be it."""
+    """Raise for a missing column of ids, and suggest a column of the file."""
     known = table.frame.columns
     if len(known) == 1 and any(mark in known[0] for mark in ";\t|"):
         hint = " Columns are separated by commas."
@@ -147,7 +147,7 @@ def _refuse_without(file: str, table: Table, ours: str, theirs: str | None) -> N
         hint = ""
         if like:
             to_paste = option(f"{file}.{ours}", like[0])
-            hint = f" Did you mean {quoted(like[0])}? Map it: {to_paste}"
+            hint = f" Did you mean {like[0]!r}? Map it: {to_paste}"
     missing = f"'{ours}'" if theirs in (None, ours) else f"'{theirs}' or '{ours}'"
     found = short(", ".join(known), 200)
     raise DataError(f"{table.name}: no column {missing}, found {found}.{hint}")

@@ -1,4 +1,4 @@
-"""What the name of a column says of it: the ids of items or of users, or moments."""
+"""Guesses from the name of a column: ids of items, ids of users, or times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-# Words that mean an id whatever stands beside them, and words that do so beside an item or user.
+# Words that always mean an id, and words that mean one next to a word for items or users.
 _IDS = _set("id ids uid uuid guid sku asin isbn ean upc gtin mbid")
 _NUMBERS = _set("key code no nr num number ref uri url slug handle pk index hash")
 _ITEMS = _set(
@@ -25,7 +25,7 @@ _USERS = _set(
     "user customer client member visitor reader reviewer buyer shopper person account profile"
     " subscriber viewer listener player student guest uid"
 )
-# Things that a log numbers beside items and users.
+# Other things that have ids in a log.
 _OTHERS = _set(
     "order transaction event row line invoice request session basket cart receipt store shop"
     " category brand seller vendor merchant supplier campaign device city country region zip postal"
@@ -37,14 +37,14 @@ _MOMENTS = _set(
     "time date datum day week month datetime timestamp timestamps ts when moment at created updated"
     " added modified"
 )
-# Beside "time", how long something took.
+# With "time", a duration.
 _SPANS = _set(
     "watch play dwell spent duration run cook wait delivery listening reading viewing total"
 )
 
 
 def role(name: str) -> Role | None:
-    """Return whose ids a column's name says that it holds; "id" where it does not say."""
+    """Return whose ids a column holds by its name; "id" if the name does not tell."""
     words = set(_words(name))
     plain = words - _IDS - _NUMBERS
     if words & _OTHERS:
@@ -58,13 +58,13 @@ def role(name: str) -> Role | None:
 
 
 def generic(name: str) -> bool:
-    """Whether a name such as ``id`` or ``no`` could be any table's own number of its rows."""
+    """Whether a name such as ``id`` or ``no`` could be the row number of any table."""
     words = set(_words(name))
     return bool(words) and words <= (_IDS | _NUMBERS) - _ITEMS - _USERS
 
 
 def ids_among(names: Iterable[str], wanted: Literal["item", "user"]) -> list[str]:
-    """Return the names that may stand for the ids of items or users, the likeliest first."""
+    """Return the names that may be the ids of items or users, the likeliest first."""
     roles = [(name, role(name)) for name in names]
     of_role = [name for name, found in roles if found == wanted]
     others = [name for name, found in roles if found == "id" and wanted == "item"]
@@ -72,7 +72,7 @@ def ids_among(names: Iterable[str], wanted: Literal["item", "user"]) -> list[str
 
 
 def moment(name: str) -> bool:
-    """Whether a column's name says that it holds moments."""
+    """Whether a column holds times by its name."""
     words = set(_words(name))
     return bool(words & _MOMENTS) and not words & _SPANS
 

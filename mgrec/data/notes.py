@@ -21,7 +21,7 @@ class ReadNotes:
     events : mapping
         Kind of event -> kept rows, where the log has a column ``event``.
     order : str
-        By what a user's interactions are ordered, and so which of them is held out.
+        The order of each user's interactions, which decides what is held out.
     """
 
     read: tuple[str, ...]

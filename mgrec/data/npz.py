@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mgrec.data import blocks
 from mgrec.data.files import amount, contents, limit_of, opened
 from mgrec.data.tables import short
-from mgrec.errors import DataError
+from mgrec.errors import DataError, in_one_line
 
 # What numpy and zipfile raise for files that are cut short, changed, encrypted or something else.
 BROKEN = (
@@ -46,12 +46,12 @@ def load(
 
     Parameters
     ----------
-    limit : most bytes of an array in memory; see `mgrec.data.files.limit_of` for the default
+    limit : maximum bytes of an array in memory; by default see `mgrec.data.files.limit_of`
 
     Raises
     ------
     DataError
-        If the file is not whole, lacks one of the two, holds pickled objects, or is too large.
+        If the file is broken, lacks an array, contains pickled objects, or is too large.
     """
     with _opened(path, name) as file:
         try:
@@ -63,7 +63,7 @@ def load(
                 _check_sizes(arrays.zip, in_memory, name, limit)
                 return arrays["item_id"], arrays[field] if mapped is None else mapped
         except BROKEN as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = in_one_line(error)
             if "allow_pickle" in reason:
                 reason = "pickled objects inside, expected plain numbers or text"
             raise DataError(f"{name}: not a whole .npz file: {reason}") from None
@@ -72,9 +72,9 @@ def load(
 
 
 def _check_sizes(archive: zipfile.ZipFile, arrays: list[str], name: str, limit: int | None) -> None:
-    """Refuse an array whose header or size exceeds the memory, or its own bytes, before it is read.
+    """Refuse an array that exceeds the memory or its own bytes, before it is read.
 
-    numpy allocates what the header says, and zip unpacks as many bytes as the archive's list says.
+    NumPy allocates the size in the header, and zip unpacks the size in the archive's directory.
     """
     for array in arrays:
         info = archive.NameToInfo.get(f"{array}.npy")
@@ -94,9 +94,9 @@ def _check_sizes(archive: zipfile.ZipFile, arrays: list[str], name: str, limit: 
 
 
 def _header(content: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]] | None:
-    """Return an array's shape, whether it lies by columns, and its type; None for what is rare.
+    """Return an array's shape, whether it is in column order, and its type.
 
-    Rare are objects, and version 3: field names in Unicode, which no array of numbers has.
+    None for objects, and for version 3, which has field names in Unicode.
     """
     version = npy.read_magic(content)
     if version > (2, 0):

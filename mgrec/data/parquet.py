@@ -1,4 +1,4 @@
-"""Parquet: one file, or a folder of part files as Spark, Dask and DuckDB write it."""
+"""Parquet: a file, or a folder of part files as written by Spark, Dask and DuckDB."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from urllib.parse import unquote
 import polars as pl
 
 from mgrec.data import files
-from mgrec.errors import DataError
+from mgrec.errors import DataError, in_one_line
 
-Parts = tuple[tuple[str, int], ...]  # name of each part, and the row with which it begins
+Parts = tuple[tuple[str, int], ...]  # name and first row of each part
 
 _NONE = "__HIVE_DEFAULT_PARTITION__"
 _BROKEN = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OverflowError, MemoryError)
@@ -23,17 +23,17 @@ _BROKEN = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OverflowErro
 def folder(path: Path, name: str, limit: int | None = None) -> tuple[pl.DataFrame, Parts]:
     """Read all parts of a folder, in the order of their names.
 
-    Names that begin with ``.`` or ``_`` do not count, numbers in names are compared as numbers, and
+    Names that begin with ``.`` or ``_`` are ignored, numbers in names are compared as numbers, and
     subfolders ``key=value`` become columns.
 
     Parameters
     ----------
-    limit : most bytes in memory; see `mgrec.data.files.limit_of` for the default
+    limit : maximum bytes in memory; by default see `mgrec.data.files.limit_of`
 
     Raises
     ------
     DataError
-        If a file is no Parquet or too large, or the parts' columns differ in kind.
+        If a file is not Parquet or too large, or a column's kind differs between parts.
     """
     frames: list[pl.DataFrame] = []
     parts: list[tuple[str, int]] = []
@@ -58,7 +58,7 @@ def folder(path: Path, name: str, limit: int | None = None) -> tuple[pl.DataFram
 
 
 def unpacked(data: bytes, name: str, limit: int | None = None) -> pl.DataFrame:
-    """Read the bytes of one file, whose rows are counted before they are unpacked."""
+    """Read the bytes of one file, after its size in memory was estimated from the row count."""
     try:
         scan = pl.scan_parquet(io.BytesIO(data))
         schema = scan.collect_schema()
@@ -71,12 +71,12 @@ def unpacked(data: bytes, name: str, limit: int | None = None) -> pl.DataFrame:
             )
         return pl.read_parquet(io.BytesIO(data))
     except _BROKEN as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{name}: not a whole Parquet file: {reason:.200}") from None
+        reason = in_one_line(error)[:200]
+        raise DataError(f"{name}: not a whole Parquet file: {reason}") from None
 
 
 def _width(dtype: pl.DataType) -> int:
-    """Return about how many bytes a value takes at least, as Polars holds it."""
+    """Return about the least number of bytes of a value in Polars."""
     if dtype in (pl.Int8, pl.UInt8, pl.Boolean, pl.Null):
         return 1
     if dtype in (pl.Int16, pl.UInt16):
@@ -113,7 +113,7 @@ def _parts(folder: Path, name: str) -> list[Path]:
 
 
 def _natural(text: str) -> list[tuple[int, int, str]]:
-    """Return a sorting key by which part-10 comes behind part-9."""
+    """Return a sort key that puts part-10 after part-9."""
     pieces = re.split(r"(\d+)", text)
     return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in pieces if p]
 
@@ -131,7 +131,7 @@ def _with_keys(frame: pl.DataFrame, keys: Mapping[str, str | None], name: str) -
 
 
 def _typed_keys(frame: pl.DataFrame, keys: set[str]) -> pl.DataFrame:
-    """Return columns of subfolders as whole numbers where all of them are plainly written ones."""
+    """Return columns of subfolders as whole numbers if all values are written as such."""
     plain = [
         key
         for key in sorted(keys)
@@ -141,7 +141,7 @@ def _typed_keys(frame: pl.DataFrame, keys: set[str]) -> pl.DataFrame:
 
 
 def _check_like(frame: pl.DataFrame, first: pl.DataFrame, name: str, other: str) -> None:
-    """Refuse a part whose columns are of another kind than the first part's."""
+    """Refuse a part with a column of another kind than in the first part."""
     for column, dtype in frame.schema.items():
         expected: Any = first.schema.get(column, dtype)
         if _kind(dtype) != _kind(expected) and pl.Null not in (dtype, expected):
@@ -159,6 +159,6 @@ def _kind(dtype: Any) -> str:
 
 
 def place(parts: Sequence[tuple[str, int]], row: int) -> tuple[str, int]:
-    """Return the part in which a row stands, and its number there from 0."""
+    """Return the part that has a row, and the row's number in it from 0."""
     name, first = next((n, f) for n, f in reversed(parts) if f <= row)
     return name, row - first

@@ -29,7 +29,7 @@ class Found:
     log: Table
     embeddings: Mapping[str, ready.Given]
     codes: Mapping[str, ready.Given]
-    files: tuple[Path, ...] | None = None  # that were read, if it is a folder
+    files: tuple[Path, ...] | None = None  # files that were read, for a folder
 
 
 def folder(root: Path, columns: Mapping[str, str] | None) -> Found:
@@ -67,8 +67,8 @@ def frames(
     user = mapped.names("interactions").get("user_id", "user_id")
     if first is not None and user in first.frame.columns and user not in second.frame.columns:
         raise DataError(
-            f"items: found a column '{user}', which interactions lack: the two are swapped,"
-            " expected from_frames(items, interactions)"
+            f"items: found a column '{user}', which interactions lack: found the two"
+            " swapped, expected from_frames(items, interactions)"
         )
     return Found(
         mapped,
@@ -100,7 +100,7 @@ def ready_codes(found: Found, modality: str, known: pl.Series, notes: Notebook) 
 
 
 def _about_rows(name: str, given: Embeddings, known: pl.Series, notes: Notebook) -> None:
-    """Warn of vectors that say nothing of their items: zeros, and the same one for many."""
+    """Warn of vectors without information: zeros, and one vector for many items."""
     zero, same = arrays.empty_rows(given), arrays.largest_group(given)
     items = int(given.present.sum())
     if len(zero):
@@ -108,19 +108,19 @@ def _about_rows(name: str, given: Embeddings, known: pl.Series, notes: Notebook)
             "zero_vectors",
             len(zero),
             f"{name}: vectors of zeros: {len(zero):,} of {items:,} (first: item"
-            f" {short(known[int(zero[0])])}); an item without one belongs left out",
+            f" {short(known[int(zero[0])])}); leave out items without a vector",
         )
-    if len(same) >= max(3, arrays.MANY * items):
+    if arrays.is_many(len(same), items):
         notes.warn(
             "same_vectors",
             len(same),
-            f"{name}: items with one and the same vector: {len(same):,} of {items:,} (first: item"
-            f" {short(known[int(same[0])])}); nothing tells them apart",
+            f"{name}: items with the same vector: {len(same):,} of {items:,} (first: item"
+            f" {short(known[int(same[0])])}); the model cannot tell them apart by it",
         )
 
 
 def _name(found: Found, kind: str, modality: str) -> str:
-    """Return what errors call a modality's arrays: the file, if they come from one."""
+    """Return the name of a modality's arrays for errors: the file, if there is one."""
     for file in found.files or ():
         if file.parent.name == kind and file.name.startswith(f"{modality}."):
             return f"{kind}/{file.name}"
@@ -128,18 +128,18 @@ def _name(found: Found, kind: str, modality: str) -> str:
 
 
 def _order(found: Found, given: ready.Given, name: str) -> str:
-    """Return what the rows of a bare array are in the order of.
+    """Return the name of the table whose order the rows of an array without ids have.
 
     Raises
     ------
     DataError
-        If there are no items that they could be in the order of.
+        If there is no items table.
     """
     if found.items is not None:
         return found.items.name
     if isinstance(given, np.ndarray):
         raise DataError(
-            f"{name}: found rows without item ids and no items, whose order they could have;"
+            f"{name}: found rows without item ids, and no items file whose order they could have;"
             " expected item ids"
         )
     return "the items"

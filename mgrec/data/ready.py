@@ -1,4 +1,4 @@
-"""Ready-made arrays: what a folder or a caller offers of a modality, aligned to the catalogue."""
+"""Ready-made embeddings and codes of a folder or a caller, aligned to the catalogue."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from mgrec.data import arrays, blocks, npz, tables
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.files import contents, opened
 from mgrec.data.tables import Table, short
-from mgrec.errors import DataError
+from mgrec.errors import DataError, in_one_line
 
 Pair = tuple[ArrayLike, ArrayLike]  # item ids, and a row of values for each
-# Also taken: a bare array or tensor with a row for each item in the catalogue's order, a frame
-# with item_id and a column of lists, and a dict of item id -> row.
+# Also accepted: an array or tensor with one row per item in the catalogue's order, a frame with
+# item_id and a column of lists, and a dict of item id -> row.
 Given = Any
 
 KINDS = ("npz", "npy", "parquet")
@@ -37,7 +37,7 @@ def files(folder: Path) -> dict[str, Path]:
     Raises
     ------
     DataError
-        If it is no folder, or a modality has several files.
+        If it is not a folder, or a modality has several files.
     """
     if os.path.lexists(folder) and not folder.is_dir():
         kind = "a link to nothing" if folder.is_symlink() else "a file"
@@ -61,13 +61,13 @@ def load(path: Path, field: str, name: str) -> Given:
 
     Parameters
     ----------
-    field : "emb" or "codes", as an ``.npz`` file calls the values
-    name : what errors call the file
+    field : "emb" or "codes", the name of the values in an ``.npz`` file
+    name : of the file, for errors
 
     Raises
     ------
     DataError
-        If the file is not whole, or does not hold what it should.
+        If the file is broken, or lacks the expected arrays.
     """
     opened(path, name).close()
     kind = path.name.removesuffix(".gz").rpartition(".")[2]
@@ -81,13 +81,13 @@ def load(path: Path, field: str, name: str) -> Given:
 def embeddings(
     given: Given, known: pl.Series, name: str, order: str = "the items"
 ) -> tuple[Embeddings, int]:
-    """Align vectors in whatever form to the catalogue; see `arrays.embeddings`.
+    """Align vectors in any accepted form to the catalogue; see `arrays.embeddings`.
 
     Parameters
     ----------
     known : item ids
-    name : what errors call the vectors
-    order : what a bare array's rows are in the order of
+    name : of the vectors, for errors
+    order : name of the table whose order an array without ids has
     """
     if isinstance(given, Codes):
         raise DataError(f"{name}: found codes, expected vectors")
@@ -98,7 +98,7 @@ def embeddings(
 
 
 def codes(given: Given, known: pl.Series, name: str, order: str = "the items") -> tuple[Codes, int]:
-    """Align codes in whatever form to the catalogue; see `embeddings`."""
+    """Align codes in any accepted form to the catalogue; see `embeddings`."""
     if isinstance(given, Embeddings):
         raise DataError(f"{name}: found vectors, expected codes")
     if isinstance(given, Codes):
@@ -108,12 +108,12 @@ def codes(given: Given, known: pl.Series, name: str, order: str = "the items") -
 
 
 def by_modality(given: object, what: str) -> Mapping[str, Given]:
-    """Return what a caller gave by modality.
+    """Return the arrays of a caller by modality.
 
     Raises
     ------
     DataError
-        If it is no mapping of names.
+        If it is not a mapping with names as keys.
     """
     if given is None:
         return {}
@@ -126,7 +126,7 @@ def by_modality(given: object, what: str) -> Mapping[str, Given]:
 
 
 def _paired(given: Given, known: pl.Series, name: str, order: str, field: str) -> Pair:
-    """Return ids and values, whatever they came in."""
+    """Return the ids and values of any accepted form."""
     if isinstance(given, pl.DataFrame | pl.LazyFrame) or hasattr(given, "iloc"):
         return _pair(tables.of_frame(given, name, {"item_id"}), field)
     if isinstance(given, Mapping):
@@ -149,7 +149,7 @@ def _is_pair(given: list[Any]) -> bool:
 
 
 def _array(values: Any, name: str) -> NDArray[Any]:
-    """Return an array of an array, a tensor or nested lists."""
+    """Convert an array, a tensor or nested lists to an array."""
     try:
         if hasattr(values, "detach"):
             values = values.detach().cpu()
@@ -157,12 +157,12 @@ def _array(values: Any, name: str) -> NDArray[Any]:
             return np.asarray(values.numpy())
         return np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
-        reason = tables.oneline(error)
+        reason = in_one_line(error)
         raise DataError(f"{name}: not an array of numbers: {reason[:160]}") from None
 
 
 def _npy(path: Path, name: str) -> NDArray[Any]:
-    """Read an ``.npy`` file; one of more than 512 MiB is mapped and must not change meanwhile."""
+    """Read an ``.npy`` file; over 512 MiB it is memory-mapped and must not change."""
     try:
         if path.suffix == ".gz":
             data = io.BytesIO(contents(path, name))
@@ -171,14 +171,14 @@ def _npy(path: Path, name: str) -> NDArray[Any]:
         mapped = np.lib.format.open_memmap(path, mode="r")
         return mapped if mapped.nbytes > blocks.IN_MEMORY else np.array(mapped)
     except npz.BROKEN as error:
-        reason = tables.oneline(error)
+        reason = in_one_line(error)
         if "object" in reason.lower():
             reason = "pickled objects inside, expected plain numbers"
         raise DataError(f"{name}: not a whole .npy file: {reason}") from None
 
 
 def _pair(table: Table, field: str) -> Pair:
-    """Return the ids of a table and the rows of its one column of lists; null is no row."""
+    """Return the ids of a table and the rows of its column of lists, without null rows."""
     table.require("item_id")
     lists = [c.name for c in table.frame if isinstance(c.dtype, pl.List | pl.Array)]
     if field in lists:
@@ -217,7 +217,7 @@ def in_folder(folder: Path, field_of: Callable[[str], str]) -> dict[str, Given]:
 
 
 def unread(folder: Path, read: Iterable[Path]) -> list[str]:
-    """Return the names in a folder of arrays that nothing reads."""
+    """Return the names of files in a folder of arrays that are not read."""
     if not folder.is_dir():
         return []
     known = {file.name for file in read}

@@ -1,22 +1,22 @@
-"""Rows of items put together: one rule for the types of their columns."""
+"""Concatenated rows of items: one rule for the types of their columns."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import polars as pl
-from polars.datatypes import DataTypeClass
 
+from mgrec.data.casts import in_words, lossless, missing, unsettled
+from mgrec.data.columns import shaped
 from mgrec.data.tables import short
 from mgrec.errors import DataError
 
 
 def joined_rows(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """Put frames one below the other; a column that one lacks is null there.
+    """Concatenate frames; a column that a frame lacks is null there.
 
-    The types are those that all rows fit: nothing but nulls, or empty lists, fits any type, and
-    whole numbers fit fractions. So it makes no difference whether frames are put together one by
-    one or all at once.
+    A column gets the type that holds all rows: nulls and empty lists fit any type, and whole
+    numbers fit floats. The result is the same whether frames are joined one by one or together.
 
     Raises
     ------
@@ -38,8 +38,19 @@ def joined_rows(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(parts) if parts else pl.DataFrame(schema=schema)
 
 
-def as_in(rows: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
-    """Return rows in the types of a catalogue's columns, no value changed.
+def as_in(
+    rows: pl.DataFrame,
+    schema: pl.Schema,
+    place: Callable[[int, str], str],
+    texts: Collection[str] = (),
+) -> pl.DataFrame:
+    """Return rows in the types of a catalogue's columns, without changing a value.
+
+    Parameters
+    ----------
+    schema : of the catalogue's items; a column without values takes the type of the rows
+    place : returns the name of a row and column for errors
+    texts : columns that make up the text, in which lists and text are converted to each other
 
     Raises
     ------
@@ -48,58 +59,31 @@ def as_in(rows: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
     """
     cast = {}
     for name, kind in rows.schema.items():
-        have = items.schema.get(name, kind)
-        wanted = _wider(have, kind, name) if _is_open(have) else have
-        if wanted == kind:
+        have = schema.get(name, kind)
+        if have == kind:
             continue
-        values = rows[name]
-        try:
-            cast[name] = values.cast(wanted, strict=False)
-            back = cast[name].cast(kind, strict=False)
-        except pl.exceptions.PolarsError:
-            back = pl.Series(name, [None] * len(values), dtype=kind)
-        wrong = values.ne_missing(back)
-        if wrong.any():
-            row = int(wrong.arg_max() or 0)
+        values = shaped(rows[name], have) if name in texts else rows[name]
+        wanted = _wider(have, values.dtype, name) if unsettled(have) else have
+        cast[name] = lossless(values, wanted)
+        lost = cast[name].is_null() & ~missing(values)
+        if lost.any():
+            row = int(lost.arg_max() or 0)
             raise DataError(
-                f"item {rows['item_id'][row]!r}, column '{name}': found"
-                f" {short(values[row])}, expected {wanted} as in the catalogue"
+                f"{place(row, name)}: found {short(rows[name][row])},"
+                f" expected {in_words(wanted)}, as in the catalogue"
             )
     return rows.with_columns(**cast)
 
 
-def _is_open(kind: pl.DataType) -> bool:
-    """Whether nothing but nulls and empty lists stands in a column, or in a part of it."""
-    if isinstance(kind, pl.List):
-        return _is_open(_inner(kind))
-    if isinstance(kind, pl.Struct):
-        return any(_is_open(_instance(field.dtype)) for field in kind.fields)
-    return kind == pl.Null
-
-
 def _wider(one: pl.DataType, other: pl.DataType, column: str) -> pl.DataType:
-    """Return the type that the values of two fit."""
+    """Return the type that holds the values of both."""
     if one == other or other == pl.Null:
         return one
     if one == pl.Null:
         return other
     if isinstance(one, pl.List) and isinstance(other, pl.List):
-        return pl.List(_wider(_inner(one), _inner(other), column))
-    if isinstance(one, pl.Struct) and isinstance(other, pl.Struct):
-        fields = {field.name: field.dtype for field in one.fields}
-        for field in other.fields:
-            have = fields.get(field.name, pl.Null())
-            fields[field.name] = _wider(_instance(have), _instance(field.dtype), column)
-        return pl.Struct(fields)
+        return pl.List(_wider(one.inner, other.inner, column))  # type: ignore[arg-type]
     if one.is_numeric() and other.is_numeric():
         pair = [pl.Series([], dtype=kind).to_frame("x") for kind in (one, other)]
         return pl.concat(pair, how="vertical_relaxed").schema["x"]
     raise DataError(f"column '{column}': found {other}, expected {one} as in the catalogue")
-
-
-def _inner(kind: pl.List) -> pl.DataType:
-    return _instance(kind.inner)
-
-
-def _instance(kind: pl.DataType | DataTypeClass) -> pl.DataType:
-    return kind() if isinstance(kind, type) else kind

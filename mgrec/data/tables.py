@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mgrec.data import csvs, jsonl, keys, parquet
 from mgrec.data.files import contents, refuse_packed
-from mgrec.errors import DataError, nearest
+from mgrec.errors import DataError, in_one_line, nearest
 
 KINDS = ("parquet", "csv", "jsonl")
 
@@ -37,7 +37,7 @@ class Table:
     names : mapping
         Our column name -> the file's, where the two differ.
     parts : tuple of (str, int)
-        Of a folder of part files: the name of each, and the row with which it begins.
+        For a folder of part files: the name and first row of each.
     """
 
     frame: pl.DataFrame
@@ -53,7 +53,7 @@ class Table:
 
     @property
     def renames(self) -> dict[str, str]:
-        """The file's name of each of our columns that has another."""
+        """The file's name for each renamed column."""
         return {ours: theirs for ours, theirs in self.names.items() if ours != theirs}
 
     @property
@@ -74,7 +74,7 @@ class Table:
             where = f"{'line' if self.kind == 'sequences' else 'row'} {record + 1}"
         if column is None or self.kind == "sequences":
             return f"{name}, {where}"
-        return f"{name}, {where}, column {quoted(self.names.get(column, column))}"
+        return f"{name}, {where}, column {self.names.get(column, column)!r}"
 
     def renamed(self, columns: Mapping[str, str]) -> Table:
         """Return the table under our column names; ``columns`` maps ours to the file's."""
@@ -97,11 +97,6 @@ class Table:
                 raise DataError(f"{self.name}: no column '{column}', found {found}.{hint}")
 
 
-def quoted(name: str) -> str:
-    """Return a column's name as it may stand in a message: quoted, on one line."""
-    return f"'{name}'" if name.isprintable() else repr(name)
-
-
 def short(value: object, width: int = 40) -> str:
     """Return a value as it may stand in a message: quoted, on one line, not too long."""
     if isinstance(value, int) and value.bit_length() > 4096:  # Python refuses to write it out
@@ -113,8 +108,8 @@ def short(value: object, width: int = 40) -> str:
 def find(folder: Path, stem: str, kinds: Sequence[str] = KINDS) -> Path | None:
     """Return the one file of that name, plain or gzipped, or None where there is none.
 
-    Whatever has such a name counts, so that a link to nothing, a folder or a pipe is refused when
-    it is read and not passed over.
+    Anything with such a name counts, so that a link to nothing, a folder or a pipe is refused when
+    it is read, and not ignored.
 
     Raises
     ------
@@ -139,12 +134,12 @@ def read(path: Path, ids: Collection[str] = (), limit: int | None = None) -> Tab
     ids : collection of str
         Columns of ids: kept as text in CSV (where ``007`` is not 7), and of one type in JSONL.
     limit : int, optional
-        Most bytes in memory; see `mgrec.data.files.limit_of` for the default.
+        Maximum bytes in memory; by default see `mgrec.data.files.limit_of`.
 
     Raises
     ------
     DataError
-        If the file is empty, malformed, too large or no regular file.
+        If the file is empty, malformed, too large or not a regular file.
     """
     name = path.name
     kind = Path(name.removesuffix(".gz")).suffix[1:]
@@ -207,9 +202,9 @@ def _sequences(path: Path, data: bytes) -> Table:
 
 
 def of_frame(frame: object, name: str, ids: Collection[str] = ()) -> Table:
-    """Take a frame of Polars or pandas, a dict of columns, or a list of dicts.
+    """Convert a frame of Polars or pandas, a dict of columns, or a list of dicts.
 
-    Rows are counted from 1, whatever the index says.
+    Rows are counted from 1; an index is ignored.
 
     Raises
     ------
@@ -220,7 +215,7 @@ def of_frame(frame: object, name: str, ids: Collection[str] = ()) -> Table:
         try:
             frame = frame.collect()
         except (pl.exceptions.PolarsError, OSError) as error:
-            raise DataError(f"{name}: the LazyFrame fails: {oneline(error)}") from None
+            raise DataError(f"{name}: the LazyFrame fails: {in_one_line(error)[:200]}") from None
     elif type(frame).__module__.startswith("pandas") and hasattr(frame, "columns"):
         frame = _from_pandas(frame, name, ids)
     elif isinstance(frame, Mapping | list):
@@ -255,7 +250,7 @@ def _of_python(
 
 
 def _from_values(column: str, values: Any, name: str, ids: Collection[str]) -> pl.Series:
-    """Return the values of one column, whatever sequence they come in."""
+    """Return the values of one column, from any kind of sequence."""
     if isinstance(values, pl.Series):
         return values.alias(column)
     if type(values).__module__.startswith("pandas") and hasattr(values, "isna"):
@@ -268,7 +263,7 @@ def _from_values(column: str, values: Any, name: str, ids: Collection[str]) -> p
 
 
 def _kind(value: object) -> str:
-    """Return what a value is, for a message."""
+    """Return the name of a value's type, for a message."""
     return "None" if value is None else type(value).__name__
 
 
@@ -297,7 +292,7 @@ def _column(column: str, values: Any, name: str, ids: Collection[str]) -> pl.Ser
 
 
 def _cells(column: str, cells: list[Any], name: str, ids: Collection[str]) -> pl.Series:
-    """Return a column of Python's values; ids become whole numbers or text, and of one type."""
+    """Return a column of Python values; ids become whole numbers or text, all of one type."""
     if any(issubclass(kind, np.ndarray | np.generic) for kind in set(map(type, cells))):
         cells = [jsonl.builtin(cell) for cell in cells]
     if column in ids:
@@ -314,8 +309,3 @@ def _cells(column: str, cells: list[Any], name: str, ids: Collection[str]) -> pl
             raise DataError(f"{name}, row {row + 1}, column '{column}': {found}")
         cells = known
     return jsonl.series(column, cells, name)
-
-
-def oneline(error: Exception) -> str:
-    """Return the first line of a library's message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""Files of a data folder that are not read: a misspelt name would be passed over in silence."""
+"""Warnings about files of a data folder that are not read, such as misspelt names."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def about(root: Path, read: Collection[Path], images: pl.Series | None, notes: N
     Parameters
     ----------
     read : the files that were read
-    images : paths of pictures relative to the folder, null where there is none
+    images : paths of pictures relative to the folder, or null
     """
     known = {file.name for file in read if file.parent == root} | _firsts(images)
     passed = [entry.name for entry in sorted(root.iterdir()) if _strange(entry, known)]
     folders = [name for name in passed if (root / name).is_dir()]
     more = ""
     if folders and images is None:
-        more = "; a picture needs its path in a column image"
+        more = "; pictures need a column image with their paths"
     notes.warn(
         "unread_files",
         len(passed),
@@ -51,7 +51,7 @@ def about(root: Path, read: Collection[Path], images: pl.Series | None, notes: N
 
 
 def _strange(entry: Path, known: set[str]) -> bool:
-    """Whether an entry of the folder is none that is known, about the data or made by mgrec."""
+    """Whether an entry is not known, not documentation of the data, and not made by mgrec."""
     name = entry.name.lower()
     if name.startswith((".", *_PAPERS)) or name in _OWN or entry.name in known:
         return False
@@ -62,7 +62,7 @@ def _strange(entry: Path, known: set[str]) -> bool:
 
 
 def _firsts(images: pl.Series | None) -> set[str]:
-    """Return the first parts of pictures' paths."""
+    """Return the first components of the paths of pictures."""
     if images is None:
         return set()
     paths = images.drop_nulls()

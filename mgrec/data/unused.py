@@ -1,4 +1,4 @@
-"""Columns of the log that are not used, though they look like its ids or its moments."""
+"""Warnings about unused columns of the log that look like ids or times."""
 
 from __future__ import annotations
 
@@ -11,30 +11,33 @@ from mgrec.data import columns as cols
 from mgrec.data import names
 from mgrec.data.mapping import FILES, ColumnMap, option
 from mgrec.data.notes import Notebook
-from mgrec.data.tables import Table, quoted, short
+from mgrec.data.tables import Table, short
 from mgrec.errors import DataError
 
-_FEW = 20  # rows below which it means little that no id occurs twice
-_KNOWN, _UNKNOWN = 0.9, 0.5  # shares of rows with ids of the catalogue: nearly all, too few
+_FEW = 20  # rows below which distinct ids are not suspicious
+_KNOWN, _UNKNOWN = (
+    0.9,
+    0.5,
+)  # shares of rows with ids of the catalogue: at least for a match, below for a mismatch
 _EPOCH = (631_152_000, 4_102_444_800)  # seconds: 1990 to 2099
 
 
 def check_ids(
     log: Table, mapped: ColumnMap, items: Table | None, known: pl.Series | None, notes: Notebook
 ) -> None:
-    """Look whether a column of ids is another column than it is taken for.
+    """Check whether another column than the chosen one holds the ids of items or users.
 
     Parameters
     ----------
-    log, items : under our names
+    log, items : with our column names
     mapped : how the columns were named
     known : the catalogue's ids
 
     Raises
     ------
     DataError
-        If a name for both files leads to a column of the log that is likely another table's
-        number. Named for the log alone, the same column is only warned of.
+        If a name for both files maps the ids to a column that is likely a row or order number.
+        For a name of the log alone there is only a warning.
     """
     if log.kind == "sequences":
         return
@@ -63,36 +66,36 @@ def _check(
     if shared and ((others and (once or strange)) or (sure and generic)):
         other = (sure or others)[0]
         raise DataError(
-            f"{log.name}: column {quoted(theirs)} would be {ours}, but"
-            f" {_why(once, strange, chosen)} and column {quoted(other)}"
+            f"{log.name}: column {theirs!r} would be {ours}, but"
+            f" {_why(once, strange, chosen)} and column {other!r}"
             f" {_looks(other in by_value, ours)}, expected a name for each file:"
             f" {_flags(items, ours, other)}, or {option(f'interactions.{ours}', theirs)} if"
-            " that is meant"
+            f" {theirs!r} is right"
         )
     if once and len(chosen) >= _FEW:
         hint = ", so nothing can be learned from it"
         if others:
-            hint = f": is it column {quoted(others[0])}? {_flags(items, ours, others[0])}"
+            hint = f": is it column {others[0]!r}? {_flags(items, ours, others[0])}"
         notes.warn(
             f"unique_{ours}s",
             len(chosen),
-            f"{log.name}, column {quoted(theirs)}: each of {len(chosen):,} rows has another {ours},"
-            f" as the numbers of rows have{hint}",
+            f"{log.name}, column {theirs!r}: each of {len(chosen):,} rows has a different {ours},"
+            f" like a row number{hint}",
         )
     elif strange or (shared and (others if generic else sure)):
         notes.warn(
             f"passed_over_{ours}s",
             1,
-            f"{log.name}: column {quoted(theirs)} is {ours}; column {quoted(others[0])}, which is"
-            f" not used, {_looks(others[0] in by_value, ours)}. If it is meant:"
+            f"{log.name}: column {theirs!r} is {ours}; column {others[0]!r}, which is"
+            f" not used, {_looks(others[0] in by_value, ours)}. To use it:"
             f" {_flags(items, ours, others[0])}",
         )
 
 
 def _candidates(log: Table, ours: str, known: pl.Series | None) -> tuple[list[str], list[str]]:
-    """Return the unused columns that may be the ids, by their names and by their values.
+    """Return unused columns that may be the ids, by their names and by their values.
 
-    A column in which nothing occurs twice is none.
+    A column without repeated values does not count.
     """
     wanted: Literal["item", "user"] = "item" if ours == "item_id" else "user"
     free = [c for c in log.frame.columns if c not in FILES["interactions"]]
@@ -103,7 +106,7 @@ def _candidates(log: Table, ours: str, known: pl.Series | None) -> tuple[list[st
 
 
 def _are(values: pl.Series, name: str, known: pl.Series) -> bool:
-    """Whether a column's values are the catalogue's ids, and not small numbers by chance."""
+    """Whether a column's values are the catalogue's ids, and not just small numbers."""
     if known.dtype == pl.Int64 and names.role(name) not in {"item", "id"}:
         return False
     different = values.drop_nulls().unique()
@@ -111,7 +114,7 @@ def _are(values: pl.Series, name: str, known: pl.Series) -> bool:
 
 
 def _share(values: pl.Series, known: pl.Series) -> float:
-    """Return the share of rows whose id the catalogue has."""
+    """Return the share of rows with an id of the catalogue."""
     try:
         places = cols.positions(cols.retyped(values, known.dtype), known)
     except pl.exceptions.PolarsError:
@@ -121,8 +124,8 @@ def _share(values: pl.Series, known: pl.Series) -> float:
 
 def _why(once: bool, strange: bool, chosen: pl.Series) -> str:
     if once:
-        return f"each of {len(chosen):,} rows has another value, as numbers of rows have,"
-    return "few of its values are items" if strange else "its name may mean any number"
+        return f"each of {len(chosen):,} rows has a different value, like a row number,"
+    return "few of its values are items" if strange else "its name could be any number"
 
 
 def _looks(by_value: bool, ours: str) -> str:
@@ -132,7 +135,7 @@ def _looks(by_value: bool, ours: str) -> str:
 
 
 def _flags(items: Table | None, ours: str, other: str) -> str:
-    """Return the options that name each file's column for itself."""
+    """Return the options that map the column of each file."""
     if items is not None and ours == "item_id" and other in items.frame.columns:
         return option(ours, other)  # both files have it
     flags = [option(f"interactions.{ours}", other)]
@@ -142,7 +145,7 @@ def _flags(items: Table | None, ours: str, other: str) -> str:
 
 
 def about_moments(log: Table, notes: Notebook) -> None:
-    """Warn of columns that look like moments where none is named ``timestamp``."""
+    """Warn of columns that look like times if there is no ``timestamp``."""
     if log.kind == "sequences" or "timestamp" in log.frame.columns:
         return
     free = [c for c in log.frame.columns if c not in FILES["interactions"]]
@@ -152,25 +155,25 @@ def about_moments(log: Table, notes: Notebook) -> None:
     column, problem = min(found.items(), key=lambda pair: (pair[1] != "", free.index(pair[0])))
     example = short(_plain(next(iter(log.frame[column].drop_nulls()))))
     more = [name for name in found if name != column]
-    also = f" (so do: {', '.join(map(quoted, more))})" if more else ""
-    do = f"if it does, pass {option('timestamp', column)}"
+    also = f" (also: {', '.join(map(repr, more))})" if more else ""
+    do = f"if it is, pass {option('timestamp', column)}"
     if problem:
         do = f"write ISO dates in every row ({problem}) and pass {option('timestamp', column)}"
     notes.warn(
         "unused_moments",
         len(found),
-        f"{log.name}: no column 'timestamp', so the order of the rows is taken for the order in"
-        f" time; column {quoted(column)}, such as {example}, seems to say when{also}: {do}",
+        f"{log.name}: no column 'timestamp', so the rows are taken to be in order of"
+        f" time; column {column!r}, such as {example}, looks like the time{also}: {do}",
     )
 
 
 def _moments(log: Table, column: str) -> str | None:
-    """Return None for a column of no moments, and otherwise why it cannot be read, "" if it can."""
+    """Return None if a column has no times, else why they cannot be read, or "" if they can."""
     values = log.frame[column].drop_nulls()
     named = names.moment(column)
     if values.dtype.is_nested() or values.dtype == pl.Boolean or values.n_unique() < 2:
         return None
-    if values.dtype.is_numeric() and values.n_unique() == 2 and len(values) > 2:  # a yes or no
+    if values.dtype.is_numeric() and values.n_unique() == 2 and len(values) > 2:  # a flag
         return None
     temporal = isinstance(values.dtype, pl.Date | pl.Datetime)
     if not named and not temporal and not _dated(values, column):
@@ -184,7 +187,7 @@ def _moments(log: Table, column: str) -> str | None:
 
 
 def _dated(values: pl.Series, column: str) -> bool:
-    """Whether values are dates by the way they are written, whatever their column's name."""
+    """Whether values are written like dates, without regard to the column's name."""
     if values.dtype == pl.String:
         return cols.is_iso(values.head(1000)) or cols.is_day(values)
     if not values.dtype.is_numeric() or names.role(column) is not None:

@@ -83,7 +83,7 @@ def _levels(
     log_share = float(recommender.popularity.logs[row])
     new = model.shares
     if new is not None and new.by_content is not None and bool(new.items[row]):
-        with torch.inference_mode():  # it is not generated code by code
+        with torch.inference_mode():  # not generated code by code
             context = model.context(torch.from_numpy(read)[None])
             log_prob = float(model.log_prob(context, torch.tensor([row])))
         codes: tuple[Level, ...] = (Level(BY_CONTENT, "", log_prob, log_share),)
@@ -127,9 +127,9 @@ def _past(
     score: float,
     base: float,
 ) -> tuple[tuple[Past, ...], float]:
-    """Share out what the history moved among its items; without any of them there is the base.
+    """Attribute the change of the score by the history to its items; without items it is the base.
 
-    Older items, which only the repeat score sees, have one share together.
+    Older items, which only the repeat score sees, have one share for all of them.
     """
     model, items, n = recommender.model, recommender.catalogue.items, len(read)
 
@@ -160,7 +160,7 @@ def _past(
 
 
 def popularity_moved(recommender: Recommender, row: int, seen: NDArray[np.int64]) -> float:
-    """Return what the repeat scores add to an item's score by popularity, each seen item once."""
+    """Return what the repeat scores add to an item's score by popularity."""
     model = recommender.model
     share = torch.from_numpy(np.exp(recommender.popularity.logs[seen])).sum()
     weights, repeats = torch.ones(1), model.repeat[None]

@@ -95,8 +95,8 @@ class Explanation:
     base : what it would be by popularity alone, which is also the score without any history
     generated : the part of the score that is the log-probability of the item's semantic ID
     past : the history's items that the model reads, oldest first; empty where none is known
-    older : what the items before those moved, by the repeat score; it and `moved` of all `past`
-        add up to ``score - base``
+    older : the share of the items before those, by the repeat score; with `moved` of all `past`
+        it adds up to ``score - base``
     modalities : of those items
     levels : of the semantic ID, in the order of generation; of an item that was added after
         training and is scored by its content, that one part

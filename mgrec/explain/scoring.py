@@ -51,7 +51,7 @@ def scored(
     histories : item indices, oldest first, a row a variant
     hidden : modalities of the histories' items that the model does not get to see
     instead : int64 [rows, longest], items whose content stands in for what is hidden
-    older : int64 [rows, n], -1 for padding: seen items that are too old to be encoded
+    older : int64 [rows, n], -1 for padding: seen items before the encoder's window
     """
     most = max(1, CELLS // model.trie.n_items) if model.experts is not None else 1024
     parts = []

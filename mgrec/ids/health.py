@@ -29,7 +29,7 @@ class LevelHealth:
     perplexity : how many equally frequent codes would be as uncertain
     largest : share of the items that have the most frequent code
     items : that have the modality
-    vectors : how many different vectors the codes were made of, where that is known
+    vectors : number of distinct vectors, or None if unknown
     """
 
     modality: str
@@ -64,7 +64,7 @@ class LevelHealth:
         if self.healthy:
             return line
         if self.vectors is not None and self.vectors < self.size:
-            return f"{line}: different vectors among {self.items:,} items: only {self.vectors:,}"
+            return f"{line}: only {self.vectors:,} distinct vectors among {self.items:,} items"
         if self.used < UNUSED * self.size:
             meaning = "most codes say nothing, since too few vectors differ at this level"
             hint = "try fewer levels, a smaller size, or check the embeddings for duplicates"
@@ -86,7 +86,7 @@ class Health:
     distinct : different code tuples
     largest_group : most items that share one tuple
     colliding : items that share their tuple with another
-    vectors : how many different vectors the codes were made of, where that is known
+    vectors : number of distinct vectors, or None if unknown
     """
 
     modality: str
@@ -112,8 +112,8 @@ class Health:
             whole += f"; {self.missing:,} items have no {self.modality}"
         if self.vectors is not None and self.vectors < SHARED * self.items:
             whole += (
-                f"; so are their vectors (different ones: {self.vectors:,}): the content or its"
-                " encoder does not tell them apart"
+                f"; so are their vectors ({self.vectors:,} distinct ones): the content or its"
+                " encoder does not distinguish them"
             )
         elif not self.healthy:
             whole += "; most are told apart by the disambiguation code alone: try another level"
@@ -132,7 +132,7 @@ def health(codes: Codes, modality: str, vectors: int | None = None) -> Health:
 
     Parameters
     ----------
-    vectors : how many different vectors the codes were made of, where that is known
+    vectors : number of distinct vectors, or None if unknown
     """
     rows = codes.codes[codes.present]
     groups = np.unique(rows, axis=0, return_counts=True)[1]

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mgrec.data.arrays import LARGEST
 from mgrec.data.blocks import blocks, release, take, zeros
 from mgrec.data.features import Embeddings
 from mgrec.errors import DataError
 
 Matrix = NDArray[np.float32]
 
-FAR = 1e15  # largest standardised coordinate, in standard deviations
 SAMPLE = 100_000  # rows that principal components are computed from
 
 
@@ -75,8 +75,8 @@ class Standardiser:
         Raises
         ------
         DataError
-            If the vectors have another dimension than those it was fitted on, or one of them is
-            so much larger that distances to it leave 32-bit floats.
+            If the vectors have another dimension than those it was fitted on, or a value so large
+            that distances overflow float32.
         """
         if embeddings.dim != len(self.mean):
             raise DataError(
@@ -86,13 +86,13 @@ class Standardiser:
         for rows, block in blocks(embeddings.vectors, np.flatnonzero(embeddings.present)):
             with np.errstate(over="ignore"):
                 made = _project(block, self.mean, self.axes) / np.float32(self.scale)
-            far = ~(np.abs(made) <= FAR).all(axis=1)
+            far = ~(np.abs(made) <= LARGEST).all(axis=1)
             if far.any():
                 row = int(far.argmax())
                 raise DataError(
                     f"embeddings, row {rows[row] + 1}: found values up to"
-                    f" {np.abs(block[row]).max():.3g}, expected such as those of training, which"
-                    f" deviate from their mean by {self.scale:.3g}"
+                    f" {np.abs(block[row]).max():.3g}, expected values like those of training,"
+                    f" whose standard deviation is {self.scale:.3g}"
                 )
             vectors[rows] = made
             release(vectors)

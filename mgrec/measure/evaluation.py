@@ -24,12 +24,12 @@ class Evaluation:
 
     Attributes
     ----------
-    user_ids, target_ids : [cases], the ids that the data has
+    user_ids, target_ids : [cases], external ids
     users : int64 [cases], user index
     targets : int32 [cases], item index
     lists : int32 [cases, k], item indices, best first, -1 behind the last
-    ranks : int64 [cases], 0-based, -1 where the target is not in the list; `to_frame` has them as
-        people count
+    ranks : int64 [cases], 0-based, -1 where the target is not in the list; `to_frame` counts
+        from 1
     metrics : every column of the tables with its 95% interval over users
     slices : which cases are in which part, bool [cases] each
     """
@@ -84,8 +84,8 @@ class Evaluation:
     def to_frame(self) -> pl.DataFrame:
         """Return one row per test case, so that runs can be compared later.
 
-        Columns: ``user_id``; ``item_id``, the target; ``rank``, its place in the list of 20, from
-        1, null where the list lacks it.
+        Columns: ``user_id``; ``item_id``, the target; ``rank``, its rank in the list of 20, from 1,
+        null if it is not in the list.
         """
         return pl.DataFrame(
             {

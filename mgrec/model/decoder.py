@@ -25,8 +25,8 @@ class Context:
     mask : bool [rows, m] or None, which of the memory is real
     owner : int64 [rows], ascending, or None: where `spread`, whose memory each row attends to
     views : an expert, [rows, ...], or None: what each made of the history
-    seen : int64 [rows, n] or None, all items of the history, -1 for padding; also those that are
-        too old to be encoded
+    seen : int64 [rows, n] or None, all items of the history, -1 for padding, including those
+        before the encoder's window
     """
 
     start: Tensor

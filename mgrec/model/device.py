@@ -44,7 +44,7 @@ def where(module: nn.Module) -> torch.device:
 
 @contextmanager
 def own_random_state() -> Iterator[None]:
-    """Leave torch's random state, of the CPU and of GPUs in use, as the caller had it."""
+    """Restore torch's random state, of the CPU and of GPUs in use, at the end."""
     cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
     with torch.random.fork_rng(range(torch.cuda.device_count()) if cuda else []):
         yield

@@ -51,14 +51,14 @@ class Scorer(nn.Module):
         return exact_product(states, self.catalogue())
 
     def catalogue(self) -> Tensor:
-        """Return [items, dim]: every item as it is predicted; cached until weights change."""
+        """Return [items, dim]: the embeddings that score items; cached until weights change."""
         if self.training:
             found: Tensor = self.view(torch.arange(self.n_items, device=self.device))
             return found
         cached, weights = self._catalogue, self._weights()  # one read: threads may replace it
         if cached is None or cached[0] != weights:
             everything = torch.arange(self.n_items, device=self.device)
-            # In float32 whatever the precision of the first caller: it is there for all callers.
+            # In float32 even under autocast: the cache serves all callers.
             exact = torch.autocast(self.device.type, enabled=False)
             with torch.inference_mode(False), torch.no_grad(), exact:
                 cached = self._catalogue = weights, self.view(everything)
@@ -71,7 +71,7 @@ class Scorer(nn.Module):
         return self
 
     def _weights(self) -> Weights:
-        """Return what tells the view's present weights from all before: places and versions."""
+        """Return the addresses and versions of the view's weights, which change with them."""
         tensors = [*self.view.parameters(), *self.view.buffers()]
         return tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors)
 

@@ -103,7 +103,7 @@ class Generator(nn.Module):
 
     @property
     def weights(self) -> float:
-        """The sum of the weights in a score: 1 of the generated one, and those of the experts."""
+        """The sum of the weights in a score: 1 for the generator, plus those of the experts."""
         return 1.0 + (0.0 if self.experts is None else float(self.experts.weight.sum()))
 
     def content(self, items: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

@@ -18,7 +18,7 @@ def score_items(model: Generator, context: Context, items: Tensor, rows: int = R
     """Return float32 [users, n]: the log-probability of each user's items, int64 [users, n].
 
     Items that training never saw have the one that the experts give them, where there are such.
-    The score of -1, which stands for no item, is -inf and costs nothing.
+    The score of -1, which means no item, is -inf and costs nothing.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def _by_prefix(model: Generator, context: Context, owner: Tensor, items: Tensor)
 def score_catalogue(model: Generator, context: Context) -> Tensor:
     """Return float32 [users, items]: the log-probability of every item, each decoded by itself.
 
-    This is the slow way: the reference for everything else. Under the legal softmax each row's
+    This is the slow reference for tests. Under the legal softmax each row's
     probabilities sum to one.
     """
     everything = torch.arange(model.trie.n_items, device=context.start.device)

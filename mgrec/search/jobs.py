@@ -57,8 +57,8 @@ class Result:
 
 
 def run(model: Generator, jobs: Sequence[Job], config: SearchConfig) -> list[Result]:
-    """Run jobs; what one finds does not depend on those beside it, but for the rounding of scores:
-    batches are of one width."""
+    """Run jobs; each result is independent of the other jobs, up to rounding of scores: a batch has
+    one width."""
     found: dict[int, Result] = {}
     for rows in _batches(model, jobs):
         all_items, all_scores, bounds = _run(model, [jobs[row] for row in rows], config)

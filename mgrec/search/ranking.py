@@ -108,7 +108,7 @@ def _narrow(rows: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[NDArray
 def read(model: Generator, histories: Sequences, rows: NDArray[np.int64]) -> Tensor:
     """Return int64 [rows, n]: the items that the model reads, -1 for padding, where the model is.
 
-    With a repeat score those are all; else the encoder's window.
+    With a repeat score these are all items, otherwise those of the encoder's window.
     """
     some = histories.select(rows)
     if not model.config.repeat:

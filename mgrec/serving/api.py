@@ -24,7 +24,10 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     403: {"model": s.Error, "description": "The key may only read."},
     404: {"model": s.Error, "description": "No such run or item."},
     408: {"model": s.Error, "description": "The body came too slowly."},
-    409: {"model": s.Error, "description": "The folder holds an artifact that is not in service."},
+    409: {
+        "model": s.Error,
+        "description": "The folder contains an artifact that is not in service.",
+    },
     413: {"model": s.Error, "description": "The body is too large."},
     415: {"model": s.Error, "description": "The body is not JSON."},
     422: {"model": s.Error, "description": "The request fits no answer."},

@@ -29,7 +29,7 @@ from mgrec.serving.probes import probes
 from mgrec.serving.refusals import Refusal, of_validation
 from mgrec.serving.shelf import Shelf
 
-# Of errors of the library, the first that fits; all others are the request's own, 422.
+# Errors of the library: the first match counts; all others are 422.
 _STATUSES = ((NotAccepted, 409), (StorageError, 507), (ArtifactError, 503))
 
 

@@ -18,15 +18,15 @@ T = TypeVar("T")
 
 
 class Fault(Exception):
-    """A job in a thread ended with something that an event loop must not be given."""
+    """A job in a thread raised something that an event loop cannot handle."""
 
 
 def contained(job: Callable[[], T]) -> T:
-    """Run a job; whatever it raises, an ordinary exception comes out.
+    """Run a job and turn anything that it raises into an ordinary exception.
 
-    A panic of polars is no `Exception`, and would end the task that waits for the job. A
-    `StopIteration` cannot be set on a future. A cancellation or a timeout of the job's own would
-    be taken for one of the request. Every job that the server hands to a thread goes through here.
+    A panic of Polars is not an `Exception` and would end the task that waits for the job. A
+    `StopIteration` cannot be set on a future. A cancellation or timeout inside the job would look
+    like one of the request. Every job that the server runs in a thread goes through here.
 
     Raises
     ------
@@ -46,28 +46,28 @@ def contained(job: Callable[[], T]) -> T:
 class Worker:
     """The threads in which the model runs: one answers batches, one everything else.
 
-    Each has a queue and a limit, so that a flood of explanations, each as slow as dozens of
-    batches, neither delays recommendations nor gets them refused.
+    Each has a queue and a limit, so that many explanations, each as slow as dozens of batches,
+    neither delay recommendations nor fill their queue.
 
     Parameters
     ----------
-    most : requests for recommendations that may wait or run at once
-    others : other jobs, such as explanations, that may wait or run at once
+    most : maximum requests for recommendations that wait or run
+    others : maximum other jobs, such as explanations, that wait or run
     """
 
     def __init__(self, most: int, others: int = 16) -> None:
         self.most, self.most_others = most, others
         self.waiting = self.waiting_others = 0
-        self._begun: dict[str, float] = {}  # what runs now, and since when
+        self._begun: dict[str, float] = {}  # running jobs and their start times
         self._batches = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._others = ThreadPoolExecutor(1, thread_name_prefix="other")
 
     def stuck(self, seconds: float) -> str | None:
-        """Say which thread has run one job for longer than `seconds`; None where none has."""
+        """Name a thread that has run one job for longer than `seconds`; None if there is none."""
         now = time.monotonic()
         for name, begun in list(self._begun.items()):
             if now - begun > seconds:
-                return f"the {name} thread has been at one job for {now - begun:.0f} s"
+                return f"the {name} thread has run one job for {now - begun:.0f} s"
         return None
 
     def enter(self) -> None:
@@ -94,9 +94,9 @@ class Worker:
             503 where too many wait, 504 where it takes longer than it may.
         """
         if self.waiting_others >= self.most_others:
-            raise busy(f"{self.waiting_others} such requests wait already, expected fewer")
+            raise busy(f"{self.waiting_others} such requests are waiting already, expected fewer")
         self.waiting_others += 1
-        # Counted until it has run: a client that stops waiting does not make the queue shorter.
+        # Counted until it has run: a client that leaves does not shorten the queue.
         loop = asyncio.get_running_loop()
         future = self._others.submit(self._timed, "other", job)
         future.add_done_callback(lambda _: _soon(loop, self._leave_others))
@@ -227,7 +227,7 @@ class Batcher(Generic[Asked, Answered]):
 async def _within(future: asyncio.Future[T], seconds: float) -> T:
     try:
         return await asyncio.wait_for(future, seconds)
-    except TimeoutError:  # of the waiting: a job's own is contained
+    except TimeoutError:  # of waiting; a timeout inside the job is contained
         raise Refusal(504, f"no answer within {seconds:g} s; try again, or ask for less") from None
 
 

@@ -18,14 +18,14 @@ _PARTS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 class _Room:
-    """Bytes that the bodies of some requests may hold together while they come."""
+    """A limit for the bytes of all bodies of one kind while they arrive."""
 
     def __init__(self, most: int) -> None:
         self.left = most
 
     def take(self, size: int) -> None:
         if size > self.left:
-            raise busy("too many bodies of requests are under way, expected fewer; try again")
+            raise busy("too many bodies are arriving at once, expected fewer; try again")
         self.left -= size
 
     def give(self, size: int) -> None:
@@ -37,7 +37,7 @@ class BodyGuard:
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self.app, self.limits = app, limits
-        self._uploads = 0  # whole, and being added
+        self._uploads = 0  # complete bodies that are being added
         self._small = _Room(limits.bodies)
         self._large = _Room(max(limits.uploads, 1) * limits.upload)
 
@@ -50,9 +50,9 @@ class BodyGuard:
             body = await self._read(scope, receive, upload)
             check_depth(body, self.limits.depth)
             if upload:
-                # A slow body takes no place: only what is whole does.
+                # Counted only when the body is complete, so that slow ones take no place.
                 if self._uploads >= self.limits.uploads:
-                    raise busy(f"{self._uploads} additions of items are under way, expected fewer")
+                    raise busy(f"{self._uploads} additions of items are running, expected fewer")
             else:
                 check_unique(body)
         except Refusal as refusal:
@@ -72,7 +72,7 @@ class BodyGuard:
         if not declared.isdigit() or len(declared) > 18 or int(declared) > 4 * most:
             raise _large(most)
         if b"transfer-encoding" in headers and b"content-length" in headers:
-            # A proxy before this server could take another part of the stream for the body.
+            # A proxy in front of this server could see another body.
             raise Refusal(400, "body: found both Content-Length and Transfer-Encoding")
         room = self._large if upload else self._small
         parts: list[bytes] = []
@@ -96,7 +96,7 @@ class BodyGuard:
 
 
 async def _collect(receive: Receive, most: int, room: _Room, parts: list[bytes]) -> int:
-    """Read a body into `parts`, at most `most` bytes of it; return its size."""
+    """Read a body into `parts`, up to `most` bytes; return its size."""
     size = 0
     while True:
         message = await receive()
@@ -104,8 +104,8 @@ async def _collect(receive: Receive, most: int, room: _Room, parts: list[bytes])
             raise Refusal(400, "body: the client left before its end")
         part = message.get("body", b"")
         size += len(part)
-        # A little too much is read and thrown away: a client that is still sending would otherwise
-        # see a broken connection and not the answer.
+        # A small excess is read and dropped: a client that is still sending would otherwise see a
+        # broken connection instead of the answer.
         if size > 4 * most:
             raise _large(most)
         if size <= most:
@@ -120,13 +120,13 @@ def _large(most: int) -> Refusal:
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Return a body that was read already as if it came now."""
+    """Return a `receive` that delivers a body that was read already."""
     given = False
 
     async def replay() -> Message:
         nonlocal given
         if given:
-            return await receive()  # what comes after a body: the client's leaving
+            return await receive()  # after the body: a disconnect
         given = True
         return {"type": "http.request", "body": body, "more_body": False}
 
@@ -134,7 +134,7 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 
 
 def check_unique(body: bytes) -> None:
-    """Refuse JSON that has one field twice; what is no JSON is left to the parser.
+    """Refuse JSON with a repeated field; invalid JSON is left to the parser.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def check_unique(body: bytes) -> None:
 
     try:
         json.loads(body, object_pairs_hook=unique)
-    except ValueError:  # includes bytes that are no text
+    except ValueError:  # includes bytes that are not text
         return
 
 

@@ -125,7 +125,7 @@ def _facts(edition: Edition, rows: Sequence[int]) -> list[tuple[tuple[str, str],
         and kind != pl.Binary
         and (not kind.is_nested() or kind == pl.List(pl.String))
     ]
-    if not names:  # a frame without columns has no rows either
+    if not names:  # a frame without columns has no rows
         return [() for _ in rows]
     frame = edition.recommender.catalogue.items.select(names)[list(rows)]
     found = []

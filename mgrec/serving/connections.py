@@ -1,4 +1,4 @@
-"""Connections: how long one may wait for its client, and how many there may be."""
+"""Connections: limits for their number and for waiting for a client."""
 
 from __future__ import annotations
 
@@ -15,23 +15,22 @@ from mgrec.serving import logs
 from mgrec.serving.limits import Limits
 
 RESERVED = 64  # descriptors for files, threads and the listening socket
-LINGER = 1.0  # seconds in which a closed connection may take what was written to it
-QUIET = 10.0  # seconds between two log lines about too many connections
+LINGER = 1.0  # seconds in which a closed connection may receive its last bytes
+QUIET = 10.0  # seconds between log lines about too many connections
 
-# What a connection waits for its client to do: send a head, send a body, read an answer.
+# What a connection waits for: a head, a body, or the client's reading of an answer.
 Wait = Literal["head", "body", "answer"]
 
 
 class Connections:
     """All open connections of one server.
 
-    Where there are as many as may be, the one that has waited longest for its client is closed for
-    the new one. A connection whose request is being answered is never closed; where all are, the
-    new one gets 503.
+    At the limit, the connection that has waited longest for its client is closed for the new one. A
+    connection whose request is being answered is never closed; if all are, the new one gets 503.
 
     Parameters
     ----------
-    descriptors : that the process may open; None asks the system
+    descriptors : limit of open files of the process; None asks the system
     """
 
     def __init__(self, limits: Limits, descriptors: int | None = None) -> None:
@@ -42,7 +41,7 @@ class Connections:
         self.limits = limits
         self.most = max(1, min(limits.connections, descriptors - RESERVED))
         self.open: set[BoundedProtocol] = set()
-        self._told = float("-inf")
+        self._logged = float("-inf")
         if self.most < limits.connections:
             logs.event(
                 "fewer connections",
@@ -53,12 +52,12 @@ class Connections:
             )
 
     def admit(self, new: BoundedProtocol) -> None:
-        """Take a new connection in, and another one out where there are too many."""
+        """Add a new connection, and close another one if there are too many."""
         if len(self.open) < self.most:
             self.open.add(new)
             return
-        if time.monotonic() - self._told > QUIET:
-            self._told = time.monotonic()
+        if time.monotonic() - self._logged > QUIET:
+            self._logged = time.monotonic()
             logs.event("too many open connections", level=logging.WARNING, connections=self.most)
         waiting = [one for one in self.open if one.since is not None]
         if not waiting:
@@ -71,19 +70,19 @@ class Connections:
 
 
 class BoundedProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1 over h11 with a limit to every wait for a client.
+    """uvicorn's HTTP/1.1 over h11 with a time limit for every wait for a client.
 
-    uvicorn limits idle connections only until their next byte. Here the head of a request, its
+    uvicorn limits only idle connections, until their next byte. Here the head of a request, its
     body and the reading of its answer have limits too.
 
     Parameters
     ----------
-    shared : the connections of the server that this one belongs to
+    shared : all connections of the server
     """
 
     def __init__(self, shared: Connections, **options: Any) -> None:
         super().__init__(**options)
-        self.since: float | None = None  # when it began to wait for its client; None: it does not
+        self.since: float | None = None  # start of waiting for the client; None if it does not wait
         self._shared = shared
         self._wait: Wait | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -119,21 +118,21 @@ class BoundedProtocol(H11Protocol):
         self.refuse(400, msg)
 
     def refuse(self, status: int, line: str) -> None:
-        """Answer without the application, where nothing was answered yet, and close."""
+        """Answer without the application, unless an answer has started, and close."""
         headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
         try:
             head = h11.Response(status_code=status, headers=headers, reason=STATUS_PHRASES[status])
             for event in (head, h11.Data(data=line.encode()), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event))
-        except h11.LocalProtocolError:  # an answer is half sent: there is no room for another one
+        except h11.LocalProtocolError:  # an answer has started
             pass
-        if self.cycle is not None:  # the application need not answer any more
+        if self.cycle is not None:  # the application no longer needs to answer
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self._close()
 
     def drop(self) -> None:
-        """Close at once, whatever was not written yet."""
+        """Close at once and drop unsent bytes."""
         self._end()
         self.transport.abort()
 
@@ -143,22 +142,22 @@ class BoundedProtocol(H11Protocol):
         self._timer = self.loop.call_later(LINGER, self.transport.abort)
 
     def _look(self) -> None:
-        """Find out whether the next step is the client's, and limit its time."""
+        """Start or end the time limit, by whether the client has to act next."""
         limits = self._shared.limits
         if self.transport.is_closing():
             return
         if self.flow.write_paused:
             self._begin("answer", limits.writing)
         elif self.cycle is None or self.cycle.response_complete:
-            self._begin("head", limits.head)  # also the rest of a body that is not read
+            self._begin("head", limits.head)  # includes the unread rest of a body
         elif self.cycle.more_body:
-            # The application limits this first, and says so in its answer, where it reads.
+            # If the application reads the body, its own limit comes first and answers 408.
             self._begin("body", limits.reading + LINGER)
         else:
             self._end()
 
     def _begin(self, wait: Wait, seconds: float) -> None:
-        """Begin a wait; one that has begun goes on."""
+        """Start a wait, unless the same one is running."""
         if self._wait == wait:
             return
         self._end()

@@ -61,7 +61,7 @@ class Envelope:
             await self.app(scope, receive, sealed)
         except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
             raise
-        except BaseException:  # a panic of polars is no Exception
+        except BaseException:  # a panic of Polars is not an Exception
             logs.LOGGER.exception("fault")
             if not status:
                 await error(500, "a fault of the server; its log says more")(scope, receive, sealed)

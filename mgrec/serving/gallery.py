@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from mgrec.artifact import UPLOADS
 from mgrec.serving.edition import Edition
 
-UPLOADS = "uploads"  # in an artifact's folder: pictures that came with items over HTTP
 # What browsers show. Not among them: SVG, which can hold scripts.
 KINDS = {
     ".jpg": "image/jpeg",
@@ -29,10 +29,9 @@ def picture_file(edition: Edition, row: int, roots: Sequence[Path]) -> tuple[Pat
     """Return an item's picture file and its media type, or None where there is none to show.
 
     Only regular files below one of `roots` are returned, whatever the catalogue says and wherever
-    links point to. A root that is a link itself shows nothing, since an artifact may come from
-    elsewhere; the folder that an operator names with --pictures is resolved before. What was
-    uploaded stands in the catalogue with the path that its artifact had then; it is found by its
-    name, which is its hash.
+    links point to. A root that is a link shows nothing, since an artifact may be untrusted;
+    the folder of --pictures is resolved before. The catalogue has the path of an uploaded picture
+    at the time of its upload; the file is located by its name, which is its hash.
     """
     items = edition.recommender.catalogue.items
     named = items["image"][row] if "image" in items.columns else None

@@ -1,4 +1,4 @@
-"""The gate: whether a running server takes another artifact in its folder into use."""
+"""The gate: whether a running server accepts a new artifact in its folder."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 
 from mgrec.recommender import Recommender
 
-KNOWN = 0.5  # of the items in service, the share that the new artifact has to know
+KNOWN = 0.5  # minimum share of the items in service that a new artifact must know
 METRIC = "NDCG@10"
-HINT = "restart the server, or run it with --accept, to take it"
+HINT = "restart the server, or run it with --accept, to serve it"
 
 
 def objection(serving: Recommender, new: Recommender) -> str | None:
-    """Return why a new artifact should not take the place of the one in service; None if it may.
+    """Return why a new artifact must not replace the one in service; None if it may.
 
     It may if its item ids have the same type, its modalities are the same, it knows at least half
     of the items in service, it answers, and its NDCG@10 on the test cases is not clearly worse:
-    the upper end of its 95% interval is not below the lower end of the other's.
+    the upper end of its 95% interval is not below the lower end of the current one.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def _worse(serving: Recommender, new: Recommender) -> str | None:
 
 
 def _measured(made: Recommender) -> dict[str, float] | None:
-    """Return a metric's value and interval; None where it was not measured."""
+    """Return a metric's value and interval; None if it was not measured."""
     test: Any = made.facts.get("test", {})
     metric = test.get("metrics", {}).get(METRIC) if isinstance(test, dict) else None
     if not isinstance(metric, dict):

@@ -1,4 +1,4 @@
-"""Hosts: where a server may listen without keys, and the names under which it may be asked."""
+"""Hosts: addresses that need keys, and host names that requests may use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mgrec.errors import RequestError
 from mgrec.serving.answers import error
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-ADDRESS = "<address>"  # stands for every numeric address; no name can be written like this
+ADDRESS = "<address>"  # means any numeric address; not a valid name
 
 # A name or an IPv4 address, or an IPv6 address in brackets; then the port.
 _HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.%]{2,64}\])(?::[0-9]{1,5})?", re.ASCII)
@@ -22,33 +22,33 @@ _NAME = re.compile(r"\*|(\*\.)?[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,64}\]", r
 
 
 def check_exposure(host: str, *, has_keys: bool, no_keys: bool) -> None:
-    """Refuse to listen beyond loopback without keys, unless that is what was asked for.
+    """Refuse to listen beyond loopback without keys, unless `no_keys` is set.
 
     Raises
     ------
     RequestError
-        If it is refused, or keys are both given and declined.
+        If keys are missing, or both given and declined.
     """
     if has_keys and no_keys:
         raise RequestError("serve: found --api-key-file and --no-keys, expected one of them")
     if not has_keys and not no_keys and not is_loopback(host):
         raise RequestError(
-            f"serve: --host {host}: others could read and change everything; expected"
-            " --api-key-file FILE, or --no-keys to let anybody"
+            f"serve: --host {host}: other machines could read and change everything; expected"
+            " --api-key-file FILE, or --no-keys to allow it"
         )
 
 
 def allowed(host: str, names: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the hosts that requests may name.
 
-    Those of loopback, and `names`. Without names: the address that the server listens at, and
-    beyond loopback the machine's own name; where it listens at all addresses, any numeric one. A
-    page of another site can have its name point to this server, but never a number.
+    These are loopback's and `names`. Without names: the address that the server listens on and,
+    beyond loopback, the machine's name; if it listens on all addresses, any numeric address.
+    Another site can point its name to this server (DNS rebinding), but not a number.
 
     Raises
     ------
     RequestError
-        If a name is none.
+        If a name is not valid.
     """
     for name in names:
         if not _NAME.fullmatch(name):
@@ -64,7 +64,7 @@ def allowed(host: str, names: Sequence[str] = ()) -> tuple[str, ...]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine only."""
+    """Whether an address can be reached from this machine only."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

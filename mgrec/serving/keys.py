@@ -115,7 +115,7 @@ class KeyGuard:
 
 
 def _fit(key: str) -> bool:
-    """Whether a key is long enough, and comes over HTTP as it is."""
+    """Whether a key is long enough and can be sent in an HTTP header."""
     return len(key) >= SHORTEST and key.isascii() and key.isprintable()
 
 

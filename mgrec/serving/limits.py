@@ -26,24 +26,24 @@ class Limits:
     ----------
     body : bytes of a request, all but those that add items
     upload : bytes of a request that adds items, pictures and vectors included
-    uploads : additions of items at once, counted when their bodies have come; above that 503. All
-        bodies of additions that are still coming hold `uploads` times `upload` bytes together
-    bodies : bytes that all other bodies hold together; above that 503
+    uploads : additions of items at once, counted when their bodies are complete; above that 503.
+        Bodies of additions that are still arriving hold `uploads` times `upload` bytes in total
+    bodies : bytes of all other bodies that are arriving; above that 503
     depth : how deep JSON may nest
     seconds : that an answer may take, from the last byte of its request on; then 504
     reading : seconds in which a request's body must have come; then 408
-    head : seconds in which a request's line and headers must have come; then 408
+    head : seconds for a request's line and headers; then 408
     idle : seconds that a connection stays open without a request
     writing : seconds that a client may leave an answer unread; then its connection is closed
-    connections : open at once, and at most as many as the process may open files; above that, the
-        one that has waited longest for its client is closed
+    connections : maximum open connections, also bounded by the limit of open files; above that,
+        the one that has waited longest for its client is closed
     waiting : requests for recommendations that may wait for the model; above that 503
     others : explanations and searches for similar items that may wait; above that 503
     batch : requests that are answered together, at most
     wait : seconds that the first of a batch waits for others
     grace : seconds in which what was accepted is answered when the server stops
     watch : seconds between two looks for a new version on disk; 0 never looks
-    stuck : seconds at one job after which a thread of the model makes the server not ready
+    stuck : seconds that a thread of the model may run one job before the server is not ready
     """
 
     body: int = 1 << 20

@@ -49,16 +49,16 @@ class Change:
 
 
 class NotAccepted(ArtifactError):
-    """The folder holds another artifact, which was not taken into use.
+    """The folder contains another artifact, which was not accepted.
 
     Attributes
     ----------
-    base : of its journal
-    reason : why it was not taken
+    base : identity of that artifact
+    reason : why it was not accepted
     """
 
     def __init__(self, path: Path, base: str, reason: str) -> None:
-        super().__init__(f"{path}: holds an artifact that is not in service: {reason}")
+        super().__init__(f"{path}: contains an artifact that is not in service: {reason}")
         self.base, self.reason = base, reason
 
 
@@ -93,7 +93,9 @@ class Live:
     _state: _State
     encoders: tuple[str, ...] = ()  # that may be loaded, see `Recommender.add_items`
     _gate: Gate | None = None
-    _refused: NotAccepted | None = None  # of the artifact in the folder, if it is another one
+    _refused: NotAccepted | None = (
+        None  # set while the folder contains an artifact that was not accepted
+    )
     _writing: threading.Lock = field(default_factory=threading.Lock)
     _encoders: dict[tuple[str, str], Encoder[Any]] = field(default_factory=dict)
 
@@ -106,9 +108,8 @@ class Live:
         Parameters
         ----------
         encoders : names of encoders that may be loaded, see `Recommender.add_items`
-        gate : asked before another artifact in the same folder is taken into use, with the
-            recommender in service and the new one; returns an objection, or None to take it.
-            Without a gate every one is taken.
+        gate : called with the recommender in service and a new one in the same folder; returns an
+            objection, or None to accept it. Without a gate every new artifact is accepted.
 
         Raises
         ------
@@ -183,7 +184,7 @@ class Live:
         with self._writing, locked(self.path):
             self._refresh()
             made = self._state.recommender
-            rows = made.rows_of(wanted)
+            rows = made.catalogue.rows_of(wanted)
             if not len(rows):
                 raise RequestError("remove: found no items, expected at least one")
             return self._append(made.catalogue.items["item_id"].gather(rows), begun)
@@ -226,7 +227,7 @@ class Live:
 
     @property
     def refused(self) -> str | None:
-        """Why the artifact in the folder is not in service; None where it is."""
+        """Why the artifact in the folder is not in service; None if it is."""
         return None if self._refused is None else str(self._refused)
 
     # ---------------------------------------------------------------- inside
@@ -247,7 +248,7 @@ class Live:
         return False
 
     def _replace(self, base: str) -> None:
-        """Take another artifact into use, unless the gate objects."""
+        """Switch to another artifact, unless the gate objects."""
         if self._refused is not None and self._refused.base == base:
             raise NotAccepted(self.path, base, self._refused.reason)
         fitted, made, journal = load_version(self.path)

@@ -47,7 +47,7 @@ class JsonLines(logging.Formatter):
         line |= getattr(record, "facts", {})
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
-        # ASCII only: other control characters and turned text could fool whoever reads the log.
+        # ASCII only: control characters and reversed text could mislead a reader of the log.
         return json.dumps(line, default=str)
 
 
@@ -57,7 +57,7 @@ def to_stderr(level: str = "info") -> None:
     Raises
     ------
     RequestError
-        If there is no such level.
+        If the level is not one of `LEVELS`.
     """
     if level.lower() not in LEVELS:
         raise RequestError(f"log level {level!r}: expected one of {', '.join(LEVELS)}")

@@ -16,6 +16,7 @@ from fastapi import Request as Call
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import FileResponse, HTMLResponse, Response
 
+from mgrec.artifact import REPORT
 from mgrec.errors import MgrecError
 from mgrec.explain.explanation import Explanation, called
 from mgrec.files import kind_of
@@ -224,7 +225,7 @@ class _Pages:
 
 
 async def _in_thread(job: Callable[[], Response]) -> Response:
-    """Make a page beside the event loop, which answers others meanwhile."""
+    """Render a page in a thread, so that the event loop is free."""
     return await asyncio.to_thread(contained, job)
 
 
@@ -247,9 +248,9 @@ async def _column(served: Served, state: State) -> Column:
 
 
 def _sentences(explanation: Explanation) -> list[list[tuple[bool, str]]]:
-    """Cut each sentence into names of items and the text between, so that each name is isolated.
+    """Split each sentence into names of items and other text, so that each name can be isolated.
 
-    A name that is written from right to left would otherwise reorder the text beside it.
+    A name that is written from right to left would otherwise reorder the text around it.
     """
     names = {called(explanation.item_id, explanation.title)}
     names |= {called(past.item_id, past.title) for past in explanation.past}
@@ -283,7 +284,7 @@ def _kept(
 
 
 def _report(served: Served) -> Path | None:
-    file = served.path / "report.html"
+    file = served.path / REPORT
     return file if kind_of(file) == "a file" else None  # no link out of the folder
 
 

@@ -22,7 +22,7 @@ from mgrec.serving import limits
 
 
 def _whole(value: object) -> object:
-    """Return 3.0 as 3: JSON does not tell them apart."""
+    """Return 3.0 as 3: JSON has one type of numbers."""
     known = plain(value) if isinstance(value, float) else None
     return value if known is None else known
 
@@ -183,7 +183,7 @@ class NewItem(BaseModel):
 
     item_id: Id | None = Field(
         None,
-        description="Required, unless the id has the column name that the run was fitted with.",
+        description="Required, unless the id has the column name of the fitted file.",
     )
     picture: Base64Bytes | None = Field(None, description="A picture file's bytes, in base64.")
 
@@ -251,7 +251,7 @@ class RunAnswer(Belongs):
     )
     metrics: dict[str, Any] = Field(description="What was measured on the test cases at training.")
     refused: str | None = Field(
-        description="Why the artifact in the run's folder is not in service; null where it is."
+        description="Why the artifact in the run's folder is not in service; null if it is."
     )
 
 

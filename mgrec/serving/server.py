@@ -28,7 +28,7 @@ from mgrec.serving.metrics import Metrics
 from mgrec.serving.shelf import Shelf
 
 HEADERS = 16 << 10  # bytes of a request's line and headers
-CLOSING = 5.0  # seconds of the grace period that are left for closing after the last answer
+CLOSING = 5.0  # seconds of the grace period reserved for closing after the last answer
 
 
 def serve(
@@ -54,16 +54,16 @@ def serve(
     host : the address to listen at
     pictures : the folders of their data, in the same order, or one for all
     encoders : names of encoders that may be loaded, see `Recommender.add_items`
-    hosts : names under which it may be asked; see `hosts.allowed` for those without any
-    no_keys : listen beyond loopback without keys, so that anybody may read and change everything
-    accept : take every new artifact in the folder of a run into use; see `gate`
+    hosts : host names that requests may use; see `hosts.allowed` for the default
+    no_keys : listen beyond loopback without keys, so that any client can read and change everything
+    accept : accept every new artifact in the folder of a run; see `gate`
     threads : of the CPU for the model; one leaves the rest to HTTP, and small batches lose little
 
     Raises
     ------
     ArtifactError, RequestError
-        If a run cannot be read, two have one name, a host's name is none, or it would listen
-        beyond loopback without keys.
+        If a run cannot be read, two have the same name, a host's name is not valid, or keys are
+        missing beyond loopback.
     """
     check_exposure(host, has_keys=keys is not None, no_keys=no_keys)
     answers_to = allowed(host, hosts)
@@ -106,7 +106,7 @@ def run(app: Any, *, host: str, port: int, limits: Limits) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which ends in time whatever still runs: a thread cannot be interrupted."""
+    """uvicorn that ends after its grace period even if threads still run."""
 
     def __init__(self, config: uvicorn.Config, grace: float) -> None:
         super().__init__(config)
@@ -121,7 +121,7 @@ class _Server(uvicorn.Server):
 
 
 def _end(seconds: float) -> None:
-    line = f"work was still under way after {seconds:g} s"
+    line = f"work was still running after {seconds:g} s"
     logs.event("ended", level=logging.ERROR, error=line)
     os._exit(1)
 

@@ -14,19 +14,19 @@ from typing import TypeVar
 import torch
 
 from mgrec.answers import Recommendations
+from mgrec.artifact import UPLOADS
 from mgrec.errors import ArtifactError, in_one_line
 from mgrec.requests import Request
 from mgrec.serving import logs
 from mgrec.serving.batching import Batcher, Worker, contained
 from mgrec.serving.edition import Edition
-from mgrec.serving.gallery import UPLOADS
 from mgrec.serving.gate import objection
 from mgrec.serving.limits import Limits
 from mgrec.serving.live import Live
 from mgrec.serving.metrics import Metrics
 from mgrec.serving.refusals import Refusal, one_line
 
-RETRY = 10  # looks at an unchanged folder between two attempts to read what could not be read
+RETRY = 10  # checks of an unchanged folder between two attempts to load it
 
 T = TypeVar("T")
 
@@ -158,7 +158,7 @@ class Shelf:
     runs : artifact folders by name
     pictures : data folders by the same names
     encoders : names of encoders that may be loaded, see `Recommender.add_items`
-    accept : take every new artifact in a run's folder into use, whatever the gate says
+    accept : accept every new artifact in a run's folder, without the gate
     """
 
     def __init__(
@@ -218,11 +218,11 @@ class Shelf:
         self._open = True
 
     def trouble(self) -> str | None:
-        """Say why requests would not be answered as they should; None where they would."""
+        """Say why the server is not ready; None if it is."""
         if not self._open:
             return "the server is starting or stopping"
         if self._watcher is not None and self._watcher.done():
-            return "the search for new versions has ended"
+            return "the check for new versions has ended"
         for name, served in self.runs.items():
             if not served.lives:
                 return f"run {name}: its batch loop has ended"
@@ -248,12 +248,12 @@ class Shelf:
         return (await served.change("reload", lambda live: live.refresh()))[0]
 
     async def _look(self) -> None:
-        """Look for new versions now and then; where one cannot be taken, the old one serves.
+        """Check for new versions periodically; if one fails to load, the old one stays in service.
 
-        What fails is logged once per state of the folder. It is tried again at once when the
-        folder changes, and now and then while it does not: the cause may lie elsewhere.
+        A failure is logged once per state of the folder. It is retried as soon as the folder
+        changes, and from time to time while it does not: the cause may be elsewhere.
         """
-        failed: dict[str, tuple[object, int]] = {}  # the folder's state, and looks since
+        failed: dict[str, tuple[object, int]] = {}  # the folder's state, and checks since
         while True:
             await asyncio.sleep(self._watch)
             for name, served in self.runs.items():
@@ -267,7 +267,7 @@ class Shelf:
                     failed.pop(name, None)
                 except Exception as error:
                     if state != await asyncio.to_thread(_state_of, served.path):
-                        continue  # it was replaced meanwhile: what failed is there no more
+                        continue  # replaced in the meantime: the failure is outdated
                     if state != before:
                         line = one_line(error)
                         logs.event("reload failed", level=logging.ERROR, run=name, error=line)
@@ -275,14 +275,14 @@ class Shelf:
 
 
 def _state_of(path: Path) -> object:
-    """Return what changes with the files of an artifact, without opening any."""
+    """Return a value that changes with the files of an artifact, without opening them."""
     try:
         return [
             (entry.name, entry.inode(), entry.stat().st_mtime_ns, entry.stat().st_size)
             for folder in (path, path / "live")
             if folder.is_dir()
             for entry in sorted(os.scandir(folder), key=lambda entry: entry.name)
-            if entry.name not in ("live", "lock")  # a refused change makes these
+            if entry.name not in ("live", "lock")  # a refused change creates these
         ]
     except OSError as error:
         return type(error).__name__

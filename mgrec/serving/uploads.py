@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from mgrec.artifact import UPLOADS
 from mgrec.content.pictures import MAX_PIXELS, PictureProblem, read_picture
 from mgrec.data.features import Embeddings
 from mgrec.data.jsonl import first_of, stranger, type_of
 from mgrec.data.keys import plain
 from mgrec.data.tables import short
-from mgrec.errors import RequestError, StorageError
+from mgrec.errors import RequestError
 from mgrec.folders import new_file
 from mgrec.serving import limits
-from mgrec.serving.gallery import KINDS, UPLOADS
+from mgrec.serving.gallery import KINDS
 from mgrec.serving.live import Change, Live
 from mgrec.serving.schemas import AddRequest, NewItem
 
@@ -29,18 +30,17 @@ _HEADERS = {
 }
 PICTURE = 8 << 20  # bytes of a picture
 PICTURES = 2_000  # of one request
-LARGEST = 1e15  # value of a vector; squares of larger ones leave float32
 SIDE = 64  # pixels to which a picture is read when it is looked at only for whether it can be
 _SUFFIXES = {kind.removeprefix("image/").upper(): suffix for suffix, kind in KINDS.items()}
 
 
 def add_items(live: Live, asked: AddRequest) -> Change:
-    """Add what a request brings; where that fails, the pictures that came with it are deleted.
+    """Add the items of a request; if that fails, delete its pictures.
 
     Raises
     ------
     RequestError
-        If there are too many pictures, or one is too large; and as `added`.
+        If there are too many pictures, or one is too large; otherwise as `added`.
     """
     pictures = [(place, item.picture) for place, item in enumerate(asked.items) if item.picture]
     if len(pictures) > PICTURES:
@@ -69,8 +69,8 @@ def _files(folder: Path) -> list[str]:
 
 
 def _named(live: Live) -> set[str]:
-    """Return the picture files that the catalogue names, also by what another process has added."""
-    with suppress(Exception):  # the error that brought us here is the one to be raised
+    """Return the picture files in the catalogue, with those that other processes have added."""
+    with suppress(Exception):  # the original error is raised instead
         live.refresh()
     items = live.recommender.catalogue.items
     paths = items["image"].drop_nulls() if "image" in items.columns else ()
@@ -103,13 +103,13 @@ def _column(field: str, values: list[object]) -> pl.Series:
         place = stranger(values) or 0
         raise RequestError(
             f"items.{place}.{field}: found {short(values[place])}, expected"
-            f" {type_of(first_of(values))}, as the items before"
+            f" {type_of(first_of(values))}, as in the items before"
         )
     return pl.Series(field, values, strict=False)
 
 
 def _row(item: NewItem, place: int, folder: Path, names: Mapping[str, str]) -> dict[str, object]:
-    """Return an item's columns under our names; `names` are those that the run was fitted with."""
+    """Return an item's columns under our names; `names` are those of the fitted file."""
     where = f"items.{place}"
     row: dict[str, object] = dict(item.model_extra or {})
     if item.item_id is not None:
@@ -131,7 +131,7 @@ def _row(item: NewItem, place: int, folder: Path, names: Mapping[str, str]) -> d
 
 
 def _check_id(value: object, where: str) -> None:
-    """Refuse what is no id; one under the name of a fitted column passed no schema."""
+    """Refuse an invalid id; an id under the name of the fitted file has passed no schema."""
     if value is None:
         raise RequestError(f"{where}: field required")
     known = plain(value)
@@ -155,12 +155,8 @@ def _kept(data: bytes, where: str, folder: Path) -> str:
         suffix = _SUFFIXES.get(picture.format or "", ".bin")
     name = sha256(data).hexdigest() + suffix
     if not (folder / name).exists():
-        try:
-            with new_file(folder / name) as draft:
-                draft.write_bytes(data)
-        except OSError as error:
-            line = error.strerror or error
-            raise StorageError(f"{where}: could not be saved: {line}; nothing changed") from None
+        with new_file(folder / name) as draft:
+            draft.write_bytes(data)
     return name
 
 
@@ -187,10 +183,6 @@ def _vectors(modality: str, data: bytes, asked: AddRequest) -> Embeddings:
         )
     found = np.frombuffer(data, kind, offset=stream.tell()).reshape(shape)
     present = ~np.isnan(found).any(axis=1)
-    with np.errstate(over="ignore"):  # what becomes infinite is refused
+    with np.errstate(over="ignore"):  # infinity is refused with the catalogue's other checks
         vectors = np.where(present[:, None], found, 0).astype(np.float32)
-    if not np.isfinite(vectors).all():
-        raise RequestError(f"{where}: found a value that is not finite")
-    if (largest := float(np.abs(vectors).max(initial=0))) > LARGEST:
-        raise RequestError(f"{where}: found a value of {largest:.3g}, expected at most {LARGEST:g}")
     return Embeddings(vectors, present)

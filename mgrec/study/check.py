@@ -72,9 +72,9 @@ class Check:
     findings : tuple of Finding
         Possible leakage; those that do not occur are there with a count of 0.
     forecast : Forecast or None
-        Time and memory of a fit, where they were asked for.
+        Time and memory of a fit, if requested.
     order : str
-        What a user's interactions are ordered by, and so which of them is held out.
+        The order of each user's interactions, which decides what is held out.
     """
 
     understood: tuple[str, ...]
@@ -113,7 +113,7 @@ def check(
     forecast : Forecast, optional
         What a fit will take.
     content : sequence of str
-        What is wrong with the content that will be encoded; see `content_warnings`.
+        Warnings about the content to encode; see `content_warnings`.
 
     Raises
     ------
@@ -152,9 +152,9 @@ def check(
 
 
 def content_warnings(data: Dataset, recipe: Recipe) -> tuple[str, ...]:
-    """Say what is wrong with the texts and pictures that a recipe encodes, before it does.
+    """Return warnings about the texts and pictures that a recipe would encode.
 
-    Of a recipe that does not fit the data, nothing is said here.
+    Empty for a recipe that does not fit the data.
     """
     try:
         found = sources(data, recipe)
@@ -250,7 +250,7 @@ def _findings(data: Dataset, parts: Split) -> tuple[Finding, ...]:
             int((in_train[test.targets] == 0).sum()),
             len(test),
             "test targets that are never in train",
-            "only their content can lead to them",
+            "only their content can retrieve them",
         ),
         Finding(
             "tied_last_two",

@@ -45,7 +45,7 @@ class _Experts:
     """A model's experts as they are weighed, without what it generates: a `Reader`."""
 
     model: Generator
-    history: int  # most items that are passed on
+    history: int  # maximum items of a history
 
     @property
     def device(self) -> torch.device:

@@ -80,7 +80,7 @@ def _leads(row: str, several: tuple[Dominance, ...]) -> str:
 
 
 def overlaps(found: Diagnosis) -> Section | None:
-    """Whose hits and lists each row repeats; None where no pair of rows has a figure."""
+    """Overlap of hits and lists between rows; None if no pair of rows has a figure."""
     hits = _shared(found, "hits")
     lists = _shared(found, "lists")
     base = {one.other: one.base for one in found.overlaps if one.other != one.row}
@@ -135,7 +135,7 @@ def _nearest(found: Diagnosis) -> str:
     if not found.closer:
         known = [pair for pair in found.overlaps if np.isfinite(pair.hits.value)]
         if not known:
-            return "No row has a hit among its ten, so there is none to share."
+            return "No row has a hit in its top ten, so no hits can overlap."
         one = max(known, key=lambda pair: pair.hits.value)
         other = "itself under another seed" if one.other == one.row else one.other
         return f"{one.row} shares the most of its hits, with {other}: {percent(one.hits)}."

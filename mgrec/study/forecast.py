@@ -41,16 +41,16 @@ from mgrec.study.baselines import ItemKNN, looked_at
 from mgrec.teaching import LISTED as OF_TEACHERS
 from mgrec.teaching import Teachers, teachers_of
 
-LIKELY = 25  # epochs after which a run without a cooldown stops, as a rule
+LIKELY = 25  # epochs after which a run without a cooldown usually stops
 COLLABORATIVE = 128  # width of the vectors that a SASRec learns
 TIMED = 256  # histories of a timed ranking, at most
-FITTED = 128  # cases that weights are fitted on to time it
-PLACES = 512  # of the log that teachers list, to time it
+FITTED = 128  # cases of a timed fit of weights
+PLACES = 512  # positions of the log for a timed run of the teachers
 FIXED = 4.0  # seconds to start, to write the artifact and the page
-MATRICES = 4  # that solving the linear model holds at once
+MATRICES = 4  # in memory while the linear model is solved
 TABLED = 1024  # items of a timed table
-SCATTERED = 3  # times a step's memory that a long training holds in fragments
-SLICED = 6  # slices of the test cases, about
+SCATTERED = 3  # fragmentation of a long training, in units of a step's memory
+SLICED = 6  # approximate number of slices of the test cases
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Stage:
     ----------
     name, unit : such as "training", "steps"
     count : how many units the fit is likely to do
-    most : how many it does where no training stops early
+    most : how many it does if no training stops early
     seconds : of one unit
     """
 
@@ -82,7 +82,7 @@ class Forecast:
     epochs : (likely, most) of sequence training
     threads : of the CPU that it was measured with
     memory : bytes at the peak
-    refused : why no fit is possible; None where one is
+    refused : why a fit is impossible, or None
     """
 
     stages: tuple[Stage, ...] = ()
@@ -93,16 +93,16 @@ class Forecast:
 
     @property
     def seconds(self) -> float:
-        """What the fit is likely to take."""
+        """The likely seconds of the fit."""
         return sum(stage.count * stage.seconds for stage in self.stages)
 
     @property
     def most(self) -> float:
-        """What the fit takes where no training stops early."""
+        """The seconds of the fit if no training stops early."""
         return sum(stage.most * stage.seconds for stage in self.stages)
 
     def lines(self) -> list[str]:
-        """Return the forecast in words."""
+        """Return the forecast as lines of text."""
         if self.refused is not None:
             return [f"this recipe cannot be fitted: {self.refused}"]
         likely, most = self.epochs
@@ -122,7 +122,7 @@ class Forecast:
 
 
 def words(seconds: float) -> str:
-    """Return a duration as people say it."""
+    """Return a duration with a suitable unit."""
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
@@ -131,12 +131,12 @@ def words(seconds: float) -> str:
 def forecast(data: Dataset, recipe: Recipe, cache: Path | None = None) -> Forecast:
     """Measure a few steps and batches of a fit on this machine, and extrapolate by counts.
 
-    The model has its real size and is untrained. It takes a few seconds, and encoders, where
-    they are needed, have to be loaded.
+    The model has its real size and is untrained. It takes a few seconds, plus the time to load
+    the encoders that are needed.
 
     Parameters
     ----------
-    cache : where encoded vectors are kept, which are not encoded again; None is the user's folder
+    cache : folder of cached vectors, which are not encoded again; None is the user's folder
     """
     say("forecast: measuring a few steps of this fit on this machine")
     try:
@@ -152,7 +152,7 @@ def forecast(data: Dataset, recipe: Recipe, cache: Path | None = None) -> Foreca
 def planned_epochs(config: TrainingConfig, epochs: int, validated: bool) -> tuple[int, int]:
     """Return how many epochs a training is likely to take, and the most.
 
-    Patience ends none before the cooldown, where there is one.
+    With a cooldown, patience does not stop the training early.
 
     Parameters
     ----------
@@ -175,9 +175,9 @@ class _Fit:
 
     Attributes
     ----------
-    sample : of validation, that selection is done on; None without validation cases
+    sample : validation cases used for selection; None without validation cases
     widths : of the embeddings of every modality that has no ready-made codes
-    extra : bytes that a fit holds and the probe does not
+    extra : bytes that a fit needs beyond the probe
     epochs : (likely, most) of sequence training
     """
 
@@ -204,7 +204,7 @@ class _Fit:
         stages.append(Stage("start, saving and page", "", 1, 1, FIXED))
         parameters = sum(p.numel() for p in model.parameters())
         vectors = sum(found.vectors.nbytes for found in catalogue.vectors.values())
-        # Batches differ in size, so that blocks that they free fit others badly.
+        # Batches differ in size, which fragments the memory.
         steps = sum(stage.count for stage in stages if stage.unit == "steps")
         scattered = trained * min(SCATTERED, steps / 50)
         memory = probe.peak_bytes() + int(scattered) + 20 * parameters + 2 * vectors
@@ -330,9 +330,7 @@ class _Fit:
             vectors = catalogue.vectors[modality]
             expert.fill(likeness(vectors, counts, items=some, most=config.most))
         seconds = time.monotonic() - begun
-        if (
-            modality is None
-        ):  # counting takes the same for all, sorting the square, solving the cube
+        if modality is None:  # only solving, cubic in the items, is extrapolated
             more = probe.time_solving(items) - probe.time_solving(some)
             seconds += max(0.0, more)
         else:
@@ -340,7 +338,7 @@ class _Fit:
         return Stage(f"{label}: table", "items", items, items, seconds / max(items, 1))
 
     def _lists(self, teachers: Experts) -> Stage:
-        """What teachers expect at every place of the log."""
+        """The predictions of teachers at every position of the log."""
         log, share = self.parts.train, self.recipe.training.teacher
         places = len(log.items) - int((log.lengths > 0).sum())
         some = probe.spread(log, max(1, PLACES * len(log) // max(len(log.items), 1)))
@@ -358,7 +356,7 @@ class _Fit:
         if model.experts is None and not model.config.repeat:
             return
         some = probe.spread(sample.history, FITTED)
-        # Targets that are always among the candidates: those that are not cost less.
+        # Targets that are always candidates, the more expensive case.
         targets = some.last(1).items
         seconds = 0.0
         if model.config.repeat:

@@ -291,7 +291,7 @@ class Summary:
     card : mapping of str to str
         What it takes to do it again: command, seed, fingerprint, versions.
     order : str
-        By what a user's interactions are ordered, and so which of them is held out.
+        The order of each user's interactions, which decides what is held out.
     """
 
     title: str

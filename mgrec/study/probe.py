@@ -1,4 +1,4 @@
-"""The probe: an untrained model of a fit's real size, and the seconds that its work takes."""
+"""The probe: an untrained model of a fit's real size, to time its work."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from mgrec.content.pictures import PictureProblem, attempt, picture_key, quiet, 
 from mgrec.data.dataset import Dataset
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.sequences import Sequences
-from mgrec.data.splits import Cases
 from mgrec.ids.quantiser import fit_quantiser
 from mgrec.ids.semantic_ids import build
 from mgrec.recipe import Recipe
@@ -61,8 +60,8 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def peak_bytes() -> int:
-    """Return the most memory that this process has held so far."""
-    status = Path("/proc/self/status")  # ru_maxrss begins with what the parent process held
+    """Return the peak memory of this process so far."""
+    status = Path("/proc/self/status")  # ru_maxrss starts with the parent's memory
     if status.exists():
         lines = status.read_text().splitlines()
         return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
@@ -72,17 +71,8 @@ def peak_bytes() -> int:
 
 def spread(histories: Sequences, most: int) -> Sequences:
     """Return at most so many rows, spread over all lengths."""
-    return histories.select(_places(histories, most))
-
-
-def spread_cases(cases: Cases, most: int) -> Cases:
-    """Return at most so many cases, spread over all lengths of their histories."""
-    return cases.select(_places(cases.history, most))
-
-
-def _places(histories: Sequences, most: int) -> NDArray[np.int64]:
     order = np.argsort(histories.lengths, kind="stable")
-    return order[_evenly(len(order), most)]
+    return histories.select(order[_evenly(len(order), most)])
 
 
 def _evenly(n: int, most: int) -> NDArray[np.int64]:
@@ -92,7 +82,7 @@ def _evenly(n: int, most: int) -> NDArray[np.int64]:
 
 
 def time_texts(data: Dataset, config: ContentConfig, cache: Path | None) -> Encoding:
-    """Measure the text encoder on a few texts that the cache lacks."""
+    """Measure the text encoder on a few texts that are not cached."""
     encoder = text_encoder(config.text_encoder)
     texts = {text for each in data.texts() if (text := given(each)) is not None}
     keys = {hashlib.sha256(text.encode()).digest(): text for text in texts}
@@ -109,7 +99,7 @@ def time_texts(data: Dataset, config: ContentConfig, cache: Path | None) -> Enco
 
 
 def time_pictures(data: Dataset, config: ContentConfig, cache: Path | None) -> Encoding:
-    """Measure the picture encoder on a few pictures that the cache lacks."""
+    """Measure the picture encoder on a few pictures that are not cached."""
     encoder = image_encoder(config.image_encoder)
     pictures = sorted({picture for picture in data.pictures() if picture is not None})
     some = [pictures[place] for place in _evenly(len(pictures), LOOKED_UP)]
@@ -158,8 +148,8 @@ def time_solving(unknowns: int) -> float:
 
 
 def sketch(data: Dataset, recipe: Recipe, widths: dict[str, int]) -> Catalogue:
-    """Return a catalogue of the real size: real codes and embeddings where there are any, random
-    ones where a fit would make them.
+    """Return a catalogue of the real size: ready-made codes and embeddings where there are any,
+    random ones where a fit would compute them.
 
     Parameters
     ----------

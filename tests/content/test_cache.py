@@ -228,7 +228,7 @@ def test_pictures_by_their_bytes_and_broken_ones_never_kept(tmp_path: Path):
     assert len(encoder.seen) == 1
     assert repaired.embeddings.present[3]
     [line] = repaired.problems
-    assert "3 of 5 items have one and the same image" in line
+    assert "3 of 5 items have the same image" in line
 
 
 def test_problems_are_counted_by_kind_with_an_example(tmp_path: Path):

@@ -260,7 +260,7 @@ def scans(n: int) -> bytes:
 
 
 EMPTY = b"abCd" + struct.pack(">I", zlib.crc32(b"abCd"))
-PARTS, SLOW = "too many parts in the file", "a format that takes long to decode, and large"
+PARTS, SLOW = "too many parts in the file", "too large for a format that is slow to decode"
 LONG = {
     "png of empty parts": (parted("PNG", bytes(4) + EMPTY, b"IDAT"), PARTS),
     "png of empty parts at its end": (parted("PNG", bytes(4) + EMPTY, b"IEND"), PARTS),

@@ -67,12 +67,12 @@ class Blind(CountingEncoder):
 
 def test_different_contents_with_one_vector_are_warned_of(tmp_path):
     [line] = encode_texts(PLAIN, Blind(), cache=tmp_path).problems
-    assert "text: 5 different contents have one and the same vector" in line
+    assert "text: 5 different contents have the same vector" in line
 
 
 def test_a_text_that_many_items_share_is_warned_of(tmp_path):
     [line] = encode_texts([*["n/a"] * 4, *PLAIN], CountingEncoder(), cache=tmp_path).problems
-    assert "text: 4 of 9 items have one and the same text ('n/a')" in line
+    assert "text: 4 of 9 items have the same text ('n/a')" in line
     assert encode_texts(["n/a", *PLAIN], CountingEncoder(), cache=tmp_path).problems == ()
 
 
@@ -83,7 +83,7 @@ def test_a_placeholder_picture_is_warned_of(tmp_path):
     names = [f"{n}.png" for n in range(4)] + [f"same-{n}.png" for n in range(4)]
     pictures = [tmp_path / name for name in names]
     [line] = encode_pictures(pictures, CountingEncoder(), cache=tmp_path / "cache").problems
-    assert "image: 5 of 8 items have one and the same image (0.png)" in line
+    assert "image: 5 of 8 items have the same image (0.png)" in line
     data = dataset(images=names, root=tmp_path)
     assert content_warnings(data, Recipe.named("image")) == (line,)
 
@@ -92,8 +92,8 @@ def test_codes_of_equal_vectors_are_not_blamed_on_the_quantiser():
     codes = Codes(np.zeros((60, 1), np.int32), np.ones(60, bool), (8,))
     same = Embeddings(np.ones((60, 4), np.float32), np.ones(60, bool))
     level, whole = health(codes, "text", different([same])).in_words()
-    assert "different vectors among 60 items: only 1" in level
-    assert "the content or its encoder does not tell them apart" in whole
+    assert "only 1 distinct vectors among 60 items" in level
+    assert "the content or its encoder does not distinguish them" in whole
     assert "try" not in level + whole
     _, blamed = health(codes, "text", 60).in_words()
     assert "try another level" in blamed

@@ -38,7 +38,7 @@ def test_a_row_number_is_not_taken_for_the_item():
     with pytest.raises(DataError) as error:
         read({"item_id": "id"})
     message = str(error.value)
-    assert "column 'id' would be item_id, but each of 36 rows has another value" in message
+    assert "column 'id' would be item_id, but each of 36 rows has a different value" in message
     for flag in ("items.item_id=id", "interactions.item_id=product_id", "interactions.item_id=id"):
         assert f"--column {flag}" in message
 
@@ -60,20 +60,20 @@ def test_a_column_of_both_files_is_suggested_for_both():
 
 def test_a_row_number_that_is_named_for_the_log_is_warned_of():
     data = read({"items.item_id": "id", "interactions.item_id": "id"})
-    assert "each of 36 rows has another item_id" in data.notes.warnings[0]
+    assert "each of 36 rows has a different item_id" in data.notes.warnings[0]
     assert "--column interactions.item_id=product_id" in data.notes.warnings[0]
 
 
 def test_items_that_never_repeat_are_warned_of():
     log = pl.DataFrame({"user_id": [n // 6 for n in range(36)], "item_id": range(36)})
     (warning, *_) = Dataset.from_frames(None, log).notes.warnings
-    assert "each of 36 rows has another item_id" in warning
+    assert "each of 36 rows has a different item_id" in warning
     assert "nothing can be learned" in warning
 
 
 def test_an_order_number_of_several_rows_is_not_taken_for_the_item():
     log = ORDERS.with_columns(id=pl.col("id") // 2 + 1)
-    with pytest.raises(DataError, match="its name may mean any number"):
+    with pytest.raises(DataError, match="its name could be any number"):
         read({"item_id": "id"}, log=log)
 
 
@@ -146,7 +146,8 @@ def test_options_to_paste_are_quoted():
 def test_a_table_that_is_not_read_as_items_is_warned_of(tmp_path, name):
     (tmp_path / "interactions.csv").write_text("user_id,item_id\nu,1\nu,2\n")
     (tmp_path / name).write_text("item_id\n1\n")
-    assert f"not read: {name}" in "".join(Dataset.read(tmp_path).notes.warnings)
+    warnings = "\n".join(Dataset.read(tmp_path).notes.warnings)
+    assert f"in the folder, not read: {name}; expected items.parquet" in warnings
 
 
 def timed(name: str, values: list) -> Dataset:
@@ -169,7 +170,7 @@ def timed(name: str, values: list) -> Dataset:
 def test_moments_of_another_name_are_warned_of(name, values):
     (warning, *_) = timed(name, values).notes.warnings
     assert f"--column timestamp={name}" in warning
-    assert "the order of the rows is taken for the order in time" in warning
+    assert "so the rows are taken to be in order of time" in warning
 
 
 def test_moments_that_cannot_be_read_are_warned_of_too():
@@ -198,5 +199,5 @@ def test_the_order_is_stated_with_its_ties():
     timed = log.with_columns(when=pl.Series([5, 7, 7, 7]))
     order = Dataset.from_frames(None, timed, columns={"timestamp": "when"}).notes.order
     assert "ordered by time (column 'when', Unix seconds" in order
-    assert "2 of 4 share their moment with another of the same user" in order
-    assert "keep the file's order" in order
+    assert "2 of 4 have the same time as another one of the same user" in order
+    assert "keep the order of the file" in order

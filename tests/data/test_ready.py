@@ -155,7 +155,9 @@ def test_files_of_arrays_that_do_not_fit_are_refused(tmp_path, files, said):
 def test_rows_without_ids_need_items(tmp_path):
     root = folder(tmp_path, embeddings__text_npy=npy(VECTORS[:3]))
     (root / "items.csv").unlink()
-    with pytest.raises(DataError, match=r"text.npy: found rows without item ids and no items"):
+    with pytest.raises(
+        DataError, match=r"text.npy: found rows without item ids, and no items file"
+    ):
         Dataset.read(root)
 
 
@@ -254,7 +256,7 @@ def test_vectors_without_a_modality_are_refused():
 
 def test_swapped_arguments_are_named():
     for items, log in ((LOG, ITEMS), (LOG.to_pandas(), ITEMS.lazy())):
-        with pytest.raises(DataError, match="the two are swapped"):
+        with pytest.raises(DataError, match="found the two swapped"):
             Dataset.from_frames(items, log)
 
 
@@ -263,4 +265,4 @@ def test_vectors_that_say_nothing_are_warned_of():
     items = pl.DataFrame({"item_id": list("abcdefghi")})
     _, zero, same = Dataset.from_frames(items, LOG, embeddings={"text": vectors}).notes.warnings
     assert "embeddings/text: vectors of zeros: 2 of 9 (first: item 'a')" in zero
-    assert "one and the same vector: 4 of 9 (first: item 'c')" in same
+    assert "the same vector: 4 of 9 (first: item 'c')" in same

@@ -249,7 +249,7 @@ def test_an_id_may_hold_whatever_text_there_is(serving, run, made, shop):
         (np.zeros((2, 32), "f4"), "one for each of 1"),
         (np.zeros((1, 5), "f4"), "found 5 dimensions"),
         (np.zeros((1, 32), "i4"), "expected floats"),
-        (np.full((1, 32), np.inf, "f4"), "not finite"),
+        (np.full((1, 32), np.inf, "f4"), "row 1: found inf, expected finite numbers"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(serving, run, made, data, line):

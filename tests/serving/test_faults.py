@@ -83,7 +83,7 @@ def test_oversized_bodies_are_refused(serving, shop):
 def test_as_many_additions_as_memory_is_kept_for_are_taken_at_once(serving, shop):
     with serving(shop / "run", uploads=0) as client:
         found = client.post("/v1/items", json={"items": [{"item_id": "new-1"}]})
-        assert "additions of items are under way" in refusal(found, 503)
+        assert "additions of items are running" in refusal(found, 503)
         assert found.headers["retry-after"] == "1"
 
 

@@ -114,7 +114,7 @@ def test_a_refused_artifact_is_named_and_the_old_one_serves_on(
             ("POST", "reload", {}),
         ):
             found = client.request(method, f"/v1/{path}", json=body)
-            assert "holds an artifact that is not in service" in refusal(found, 409)
+            assert "contains an artifact that is not in service" in refusal(found, 409)
         assert "i05" in listed(client)
         assert "i01" in listed(client)
         assert not (run / "live" / "journal.json").exists()
@@ -195,7 +195,7 @@ def test_an_artifact_that_cannot_be_read_is_logged_once_and_a_later_good_one_is_
         def lines() -> list[str]:
             failed = [one for one in caplog.records if one.getMessage() == "reload failed"]
             errors = [one.facts["error"] for one in failed]
-            return [error for error in errors if "nothing there" not in error]  # between renames
+            return [error for error in errors if "found nothing" not in error]  # between renames
 
         for number, new in enumerate((bad, empty), 1):
             swapped(run, new)

@@ -355,7 +355,9 @@ def test_a_second_writer_is_checked_against_what_the_first_wrote(live, run, new)
     other = Live.open(run)
     (first, ready), (second, more) = new.some(0), new.some(1)
     live.add_items(first.with_columns(weight=pl.lit(1)), embeddings=ready)
-    with pytest.raises(DataError, match=r"column 'weight': found 1\.5, expected Int"):
+    with pytest.raises(
+        DataError, match=r"item 'i13', column 'weight': found 1\.5, expected a whole"
+    ):
         other.add_items(second.with_columns(weight=pl.lit(1.5)), embeddings=more)
     assert other.add_items(second.with_columns(weight=pl.lit(2.0)), embeddings=more).version == 2
     assert mgrec.load(run).catalogue.items["weight"][-2:].to_list() == [1, 2]

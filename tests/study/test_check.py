@@ -134,7 +134,7 @@ class TestOrder:
     def test_the_page_begins_with_the_order_and_its_ties(self):
         lines = check_page.text(check(dataset(ROWS), SplitConfig())).splitlines()
         assert "ordered by time (column 'timestamp'" in lines[1]
-        assert "2 of 15 share their moment with another of the same user" in lines[1]
+        assert "2 of 15 have the same time as another one of the same user" in lines[1]
         lines = check_page.text(check(dataset(ROWS, timed=False), SplitConfig())).splitlines()
         assert "not by time: it has no column 'timestamp'" in lines[1]
 

@@ -70,7 +70,8 @@ def ready_in(folder: Path, catalogue: Catalogue) -> Ready:
         If there is no such file, or one is not whole.
     """
     bare = catalogue.codes.keys() - catalogue.vectors.keys() - {FUSED}
-    found = ready_made.in_folder(folder, lambda name: "codes" if name in bare else "emb")
+    item_id = catalogue.columns.get("item_id", "item_id")
+    found = ready_made.in_folder(folder, lambda m: "codes" if m in bare else "emb", item_id)
     passed = ready_made.unread(folder, ready_made.files(folder).values())
     if not found:
         there = short(", ".join(passed), 100) if passed else "no files"

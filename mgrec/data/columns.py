@@ -25,6 +25,7 @@ WORDS: Mapping[Kind, str] = {
 
 # A whole number written so that reading and writing it gives the same text: 7, -7, not 007 or +7.
 _WHOLE = r"^(0|-?[1-9]\d{0,18})$"
+_PADDED = r"^\s*(0|-?[1-9]\d{0,18})(?:\.0+)?\s*$"
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _ISO = (
     r"^\s*(?P<date>\d{4}-\d{2}-\d{2})(?:[Tt ](?P<minute>\d{2}:\d{2})(?::(?P<second>\d{2}))?"
@@ -103,7 +104,8 @@ def ids(table: Table, column: str, like: pl.Series | None = None) -> pl.Series:
             " expected ids that are whole numbers or text"
         )
     wanted = like.dtype if like is not None else pl.Int64()
-    cast = retyped(found, wanted)
+    bare = _bare(found) if table.untyped and wanted == pl.Int64 else found
+    cast = retyped(bare, wanted)
     if like is None and found.dtype == pl.String and (cast.null_count() or not table.untyped):
         return found.alias(column)
     if cast.null_count():
@@ -122,6 +124,11 @@ def _whole(found: pl.Series) -> pl.Series:
     whole = found.cast(pl.Int64, strict=False)
     same = (whole.cast(found.dtype, strict=False) == found) & whole.is_between(1 - exact, exact - 1)
     return whole if same.fill_null(False).all() else found
+
+
+def _bare(found: pl.Series) -> pl.Series:
+    """Return whole numbers written as `` 7`` or ``7.0`` as ``7``; other text as it is."""
+    return found.str.extract(_PADDED).fill_null(found)
 
 
 def kind(ids: pl.Series) -> str:

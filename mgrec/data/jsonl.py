@@ -159,6 +159,8 @@ def series(column: str, values: Sequence[Any], name: str = "") -> pl.Series:
     """
     column = as_text(column) or ""
     cells = [builtin(value) for value in values]
+    if set(map(type, cells)) - {str, int, bool, list, dict, type(None)}:
+        cells = [None if _missing(cell) else cell for cell in cells]
     kinds = set(map(type, cells)) - {type(None)}
     if kinds == {list}:
         made = _lists(column, cells)

@@ -43,6 +43,7 @@ def about(root: Path, read: Collection[Path], images: pl.Series | None, notes: N
     )
     for name in _ARRAYS:
         passed = ready.unread(root / name, [f for f in read if f.parent == root / name])
+        passed = [file for file in passed if not file.lower().startswith(_PAPERS)]
         notes.warn(
             "unread_files",
             len(passed),

@@ -1,4 +1,4 @@
-"""Columns of the log that are not used, though they look like its ids or its moments."""
+"""Ids that look wrong, and columns that are not used though they look like ids or moments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,32 @@ from mgrec.errors import DataError
 
 _FEW = 20  # rows below which it means little that no id occurs twice
 _KNOWN, _UNKNOWN = 0.9, 0.5  # shares of rows with ids of the catalogue: nearly all, too few
+_MISSING = ("nan", "none", "null", "nil", "na", "n/a", "<na>", "nat")  # as programs write it
 _EPOCH = (631_152_000, 4_102_444_800)  # seconds: 1990 to 2099
+
+
+def about_values(table: Table, notes: Notebook) -> None:
+    """Warn of ids that read like a missing value, or have blanks around them."""
+    for column in ("item_id", "user_id"):
+        if column not in table.frame.columns or table.frame[column].dtype != pl.String:
+            continue
+        ids = table.frame[column]
+        bare = ids.str.strip_chars()
+        whole = cols.retyped(bare, pl.Int64()).is_not_null()
+        for code, odd, what in (
+            ("missing", bare.str.to_lowercase().is_in(_MISSING), "read like a missing value"),
+            ("padded", (bare != ids) & ~whole, "have blanks before or behind them"),
+        ):
+            n = int(odd.sum() or 0)
+            row = int(odd.arg_max() or 0) if n else 0
+            notes.warn(
+                f"{code}_{column}s",
+                n,
+                f"ids that {what}, taken as they are: {n:,} of {len(ids):,}"
+                f" (first: {table.place(row, column)}: {short(ids[row])})"
+                if n
+                else "",
+            )
 
 
 def check_ids(

@@ -15,11 +15,12 @@ from mgrec.configs import ContentConfig
 from mgrec.content.contracts import Content, Encoder, EncoderIdentity
 from mgrec.content.encoders import check_consent, image_encoder, text_encoder
 from mgrec.content.encoding import encode_pictures, encode_texts
-from mgrec.data import items, tables
+from mgrec.data import items, tables, unused
 from mgrec.data import ready as ready_made
 from mgrec.data.casts import in_words, lossless, missing, unsettled
 from mgrec.data.columns import shaped, texts
 from mgrec.data.features import Codes, Embeddings
+from mgrec.data.mapping import separated
 from mgrec.data.notes import Notebook
 from mgrec.data.rows import as_in
 from mgrec.data.tables import Table, short
@@ -179,7 +180,8 @@ def _table(given: pl.DataFrame | Path | str, catalogue: Catalogue) -> Table:
     if "item_id" not in table.frame.columns and "item_id" in columns:
         found = short(", ".join(table.frame.columns), 200)
         raise DataError(
-            f"{table.name}: no column '{columns['item_id']}' or 'item_id', found {found}"
+            f"{table.name}: no column '{columns['item_id']}' or 'item_id', found {found}."
+            f"{separated([table])}"
         )
     return table
 
@@ -190,6 +192,7 @@ def _rows(
     """Read the rows in the catalogue's types, and which of their columns make up the text."""
     known, schema = catalogue.items["item_id"], catalogue.items.schema
     written = catalogue.text_columns or items.written_in(catalogue.items.columns)
+    unused.about_values(table, notes)
     absent = [column for column in written if column not in table.frame.columns]
     frame = table.frame.with_columns(
         pl.lit(None, schema[column]).alias(column) for column in absent

@@ -89,9 +89,11 @@ def ids(table: Table, column: str, like: pl.Series | None = None) -> pl.Series:
     """
     table.require(column)
     found = table.frame[column]
-    if found.null_count() or (found.dtype == pl.String and (found == "").any()):
-        missing = found.is_null() | ((found == "") if found.dtype == pl.String else False)
-        place = table.place(int(missing.arg_max() or 0), column)
+    missing = found.is_null()
+    if found.dtype == pl.String:
+        missing |= found.str.strip_chars() == ""
+    if missing.any():
+        place = table.place(int(missing.fill_null(True).arg_max() or 0), column)
         raise DataError(f"{place}: found no id, expected a whole number or text")
     if found.dtype.is_float() or found.dtype.is_decimal():
         found = _whole(found)

@@ -131,11 +131,11 @@ def _refuse(mapping: str, theirs: str, tables: list[Table]) -> None:
     names = " or ".join(table.name for table in tables) or "any file"
     raise DataError(
         f"column '{mapping}': no '{theirs}' in {names}, found {short(', '.join(known), 200)}."
-        f"{_separated(tables) or nearest(theirs, known)}"
+        f"{separated(tables) or nearest(theirs, known)}"
     )
 
 
-def _separated(tables: Sequence[Table]) -> str:
+def separated(tables: Sequence[Table]) -> str:
     """Return a hint where a table's one column holds the names of several."""
     alone = [t.frame.columns[0] for t in tables if len(t.frame.columns) == 1]
     other = any(mark in name for name in alone for mark in ";\t|")
@@ -145,7 +145,7 @@ def _separated(tables: Sequence[Table]) -> str:
 def _refuse_without(file: str, table: Table, ours: str, theirs: str | None) -> None:
     """Say which column of ids is missing, and which one of the file's may be it."""
     known = table.frame.columns
-    hint = _separated([table])
+    hint = separated([table])
     if not hint:
         close = difflib.get_close_matches(ours, known, n=1, cutoff=0.75)
         like = [*ids_among(known, "user" if ours == "user_id" else "item"), *close]

@@ -65,6 +65,8 @@ class LevelHealth:
             return line
         if self.vectors is not None and self.vectors < self.size:
             return f"{line}: different vectors among {self.items:,} items: only {self.vectors:,}"
+        if self.vectors is None:
+            return f"{line}: {self.largest:.0%} of items share one code; the codes came ready-made"
         if self.used < UNUSED * self.size:
             meaning = "most codes say nothing, since too few vectors differ at this level"
             hint = "try fewer levels, a smaller size, or check the embeddings for duplicates"

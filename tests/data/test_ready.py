@@ -233,6 +233,19 @@ def test_every_file_that_is_not_read_is_warned_of(tmp_path, name):
     assert path.removeprefix("embeddings/").removeprefix("codes/").split("/")[0] in line
 
 
+def test_a_folder_without_pictures_is_not_taken_for_pictures(tmp_path):
+    for name, hint in (("versions__v1_json", False), ("photos__a_jpg", True)):
+        root = tmp_path / name
+        root.mkdir()
+        [line] = unread(Dataset.read(folder(root, **{name: lambda p: p.write_bytes(b"{}")})))
+        assert ("a picture needs its path" in line) is hint
+
+
+def test_a_readme_beside_vectors_is_not_warned_of(tmp_path):
+    write = {"embeddings__README_md": lambda p: p.write_text("how they were made")}
+    assert not unread(Dataset.read(folder(tmp_path, embeddings__text_npy=npy(VECTORS), **write)))
+
+
 def test_files_about_the_data_pictures_in_use_and_runs_are_not_warned_of(tmp_path):
     root = folder(tmp_path)
     (root / "items.csv").write_text("item_id,image\na,./pictures/a.jpg\nb,b.jpg\nc,x/../y/c.jpg\n")

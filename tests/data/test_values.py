@@ -250,3 +250,23 @@ def test_numbers_of_numpy_of_any_size_are_numbers(kind):
 def test_an_array_without_dimensions_is_no_column():
     with pytest.raises(DataError, match="items, column 'x': found ndarray, expected a list"):
         Dataset.from_frames({"item_id": [1], "x": np.array(3)}, {"user_id": [1], "item_id": [1]})
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        (["a", ["b", "c"], None, []], ["a", "b, c", None, None]),
+        ([["b", None], "a"], ["b", "a"]),
+        (["", ["b"]], [None, "b"]),
+        (["a", [1, 2]], ["a", "1, 2"]),
+        (["a", [], {"x": 1}], ["a", None, '{"x": 1}']),
+        (["[x] a", "b"], ["[x] a", "b"]),
+    ],
+)
+def test_descriptions_that_are_text_or_lists_become_one_text(tmp_path, values, texts):
+    rows = [{"item_id": n, "description": value} for n, value in enumerate(values)]
+    (tmp_path / "items.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "sequences.txt").write_text("u 0 1")
+    log = {"user_id": [1], "item_id": [0]}
+    for data in (Dataset.read(tmp_path), Dataset.from_frames(rows, log)):
+        assert data.texts() == texts

@@ -24,7 +24,7 @@ from mgrec.data.mapping import separated
 from mgrec.data.notes import Notebook
 from mgrec.data.rows import as_in
 from mgrec.data.tables import Table, short
-from mgrec.errors import DataError, RecipeError
+from mgrec.errors import DataError, RecipeError, nearest
 from mgrec.ids.standardise import fused
 from mgrec.progress import say
 
@@ -177,11 +177,12 @@ def _table(given: pl.DataFrame | Path | str, catalogue: Catalogue) -> Table:
     else:
         table = tables.of_frame(given, "items", ids)
     table = table.renamed(columns)
-    if "item_id" not in table.frame.columns and "item_id" in columns:
-        found = short(", ".join(table.frame.columns), 200)
+    if "item_id" not in table.frame.columns:
+        known = table.frame.columns
+        missing = f"'{columns['item_id']}' or 'item_id'" if "item_id" in columns else "'item_id'"
+        hint = separated([table]) or nearest(columns.get("item_id", "item_id"), known)
         raise DataError(
-            f"{table.name}: no column '{columns['item_id']}' or 'item_id', found {found}."
-            f"{separated([table])}"
+            f"{table.name}: no column {missing}, found {short(', '.join(known), 200)}.{hint}"
         )
     return table
 

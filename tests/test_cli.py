@@ -414,6 +414,6 @@ def test_a_warning_is_printed_and_the_run_goes_on(run, shop, tmp_path):
     shutil.copytree(shop, copy)
     with (copy / "interactions.csv").open("a") as log:
         log.write("u001,no-such-item,1900000000\n")
-    code, _, err = run("check", copy)
+    code, out, _ = run("check", copy)
     assert code == 0
-    assert "rows of items that the catalogue does not have" in err
+    assert "rows of items that the catalogue does not have" in out

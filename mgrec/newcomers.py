@@ -15,14 +15,15 @@ from mgrec.configs import ContentConfig
 from mgrec.content.contracts import Content, Encoder, EncoderIdentity
 from mgrec.content.encoders import check_consent, image_encoder, text_encoder
 from mgrec.content.encoding import encode_pictures, encode_texts
-from mgrec.data import items, tables
+from mgrec.data import items, tables, unused
 from mgrec.data import ready as ready_made
 from mgrec.data.columns import texts
 from mgrec.data.features import Codes, Embeddings
+from mgrec.data.mapping import separated
 from mgrec.data.notes import Notebook
 from mgrec.data.rows import as_in
 from mgrec.data.tables import Table, short
-from mgrec.errors import DataError, RecipeError
+from mgrec.errors import DataError, RecipeError, nearest
 from mgrec.ids.standardise import fused
 from mgrec.progress import say
 
@@ -69,7 +70,8 @@ def ready_in(folder: Path, catalogue: Catalogue) -> Ready:
         If there is no such file, or one is not whole.
     """
     bare = catalogue.codes.keys() - catalogue.vectors.keys() - {FUSED}
-    found = ready_made.in_folder(folder, lambda name: "codes" if name in bare else "emb")
+    item_id = catalogue.columns.get("item_id", "item_id")
+    found = ready_made.in_folder(folder, lambda m: "codes" if m in bare else "emb", item_id)
     passed = ready_made.unread(folder, ready_made.files(folder).values())
     if not found:
         there = short(", ".join(passed), 100) if passed else "no files"
@@ -174,10 +176,12 @@ def _table(given: pl.DataFrame | Path | str, catalogue: Catalogue) -> Table:
     else:
         table = tables.of_frame(given, "items", ids)
     table = table.renamed(columns)
-    if "item_id" not in table.frame.columns and "item_id" in columns:
-        found = short(", ".join(table.frame.columns), 200)
+    if "item_id" not in table.frame.columns:
+        known = table.frame.columns
+        missing = f"'{columns['item_id']}' or 'item_id'" if "item_id" in columns else "'item_id'"
+        hint = separated([table]) or nearest(columns.get("item_id", "item_id"), known)
         raise DataError(
-            f"{table.name}: no column '{columns['item_id']}' or 'item_id', found {found}"
+            f"{table.name}: no column {missing}, found {short(', '.join(known), 200)}.{hint}"
         )
     return table
 
@@ -188,6 +192,7 @@ def _rows(
     """Read the rows in the catalogue's types, and which of their columns make up the text."""
     known, schema = catalogue.items["item_id"], catalogue.items.schema
     written = catalogue.text_columns or items.written_in(catalogue.items.columns)
+    unused.about_values(table, notes)
     absent = [column for column in written if column not in table.frame.columns]
     frame = table.frame.with_columns(
         pl.lit(None, schema[column]).alias(column) for column in absent

@@ -135,6 +135,17 @@ def test_fit_trains_saves_measures_and_reports(run, shop, tmp_path):
     assert found["low"] <= found["value"] <= found["high"]
 
 
+def test_check_says_each_warning_once_and_before_what_was_read(run, tmp_path):
+    (tmp_path / "interactions.csv").write_text(
+        "user_id,item_id,date\nu,1,2024-05-17\nu,2,2024-05-16\n"
+    )
+    (tmp_path / "notes.xyz").write_text("")
+    code, text, err = run("check", tmp_path)
+    assert code == 0
+    assert (text + err).count("notes.xyz") == 1
+    assert "--column timestamp=date" in "\n".join(text.splitlines()[:8])
+
+
 def test_check_says_what_was_understood_and_what_a_fit_takes(run, shop):
     code, text, err = run("check", shop, *settings("training.epochs=60"))
     assert code == 0
@@ -392,7 +403,7 @@ def test_a_date_column_that_is_not_used_is_warned_of(run, shop, tmp_path):
     log = pl.read_csv(copy / "interactions.csv").rename({"timestamp": "date_added"})
     log.write_csv(copy / "interactions.csv")
     _, text, err = run("check", copy)
-    assert "pass --column timestamp=date_added" in err
+    assert "pass --column timestamp=date_added" in text
     assert "not by time" in text.splitlines()[1]
     _, text, err = run("check", copy, "--column", "timestamp=date_added")
     assert "date_added" not in err
@@ -406,6 +417,6 @@ def test_a_warning_is_printed_and_the_run_goes_on(run, shop, tmp_path):
     shutil.copytree(shop, copy)
     with (copy / "interactions.csv").open("a") as log:
         log.write("u001,no-such-item,1900000000\n")
-    code, _, err = run("check", copy)
+    code, out, _ = run("check", copy)
     assert code == 0
-    assert "rows of items that the catalogue does not have" in err
+    assert "rows of items that the catalogue does not have" in out

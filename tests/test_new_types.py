@@ -167,3 +167,13 @@ def test_texts_and_lists_of_texts_stand_for_each_other_in_text_columns(store):
     made = store.over(catalogue).add_items(pl.DataFrame(new), embeddings=vectors)
     assert made.catalogue.items["title"].to_list()[-2:] == ["A, lamp", None]
     assert made.catalogue.items["about"].to_list()[-2:] == [["plain"], None]
+
+
+def test_ids_of_new_items_that_look_wrong_are_refused_or_warned_of(typed, tmp_path):
+    for id_ in ("", "  "):
+        with pytest.raises(DataError, match="row 1, column 'item_id': found no id"):
+            typed.add_items([{"item_id": id_}])
+    file = tmp_path / "new.csv"
+    file.write_text("item_id;title\nx;y\n")
+    with pytest.raises(DataError, match=r"Columns are separated by commas\.$"):
+        typed.add_items(file)

@@ -15,6 +15,7 @@ from mgrec.cli.options import (
     Setting,
     TextColumn,
     Threads,
+    dataset_of,
     printed,
     read,
     set_threads,
@@ -63,7 +64,7 @@ def check(
 
     set_threads(threads)
     chosen = Recipe.named(recipe).override(setting)
-    dataset = read(data, column, text_column)
+    dataset = dataset_of(data, column, text_column)
     found = look(
         dataset,
         chosen.split,

@@ -61,6 +61,15 @@ User = Annotated[str | None, typer.Option(help="Id of a user in the interactions
 
 
 def read(path: Path, columns: list[str], text_columns: list[str]) -> Any:
+    """Return the data of a folder, and show its warnings."""
+    dataset = dataset_of(path, columns, text_columns)
+    for warning in dataset.notes.warnings:
+        say(f"warning: {warning}")
+    return dataset
+
+
+def dataset_of(path: Path, columns: list[str], text_columns: list[str]) -> Any:
+    """Return the data of a folder, mapped as the options say."""
     from mgrec.data.dataset import Dataset
 
     names: dict[str, str] = {}
@@ -73,10 +82,7 @@ def read(path: Path, columns: list[str], text_columns: list[str]) -> Any:
                 f"--column {column}: found also {ours}={names[ours]}, expected one name; for one"
                 f" file: items.{ours} or interactions.{ours}"
             )
-    dataset = Dataset.read(path, columns=names or None, text_columns=text_columns or None)
-    for warning in dataset.notes.warnings:
-        say(f"warning: {warning}")
-    return dataset
+    return Dataset.read(path, columns=names or None, text_columns=text_columns or None)
 
 
 def changed(change: Any, as_json: bool) -> None:

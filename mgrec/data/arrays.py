@@ -128,7 +128,7 @@ def _aligned(
 def _ids(item_ids: Any, catalogue: pl.Series, name: str) -> pl.Series:
     """Return ids in the catalogue's type."""
     array = np.asarray(item_ids)
-    if array.ndim != 1 or array.dtype.kind not in "iuUSO":
+    if array.ndim != 1 or array.dtype.kind not in "iufUSO":
         found = f"{array.dtype} of shape {list(array.shape)}"
         raise DataError(f"{name}: item_id is {found}, expected one row of whole numbers or text")
     if array.dtype.kind == "S":
@@ -137,9 +137,11 @@ def _ids(item_ids: Any, catalogue: pl.Series, name: str) -> pl.Series:
         # Numbers as they are: ten million of them as Python's own take half a GiB.
         whole = array.dtype.kind in "iu" and array.dtype.isnative
         plain = array if whole else array.tolist()
-        if array.dtype.kind == "O":
-            plain = [keys.plain(value) for value in plain]
+        if array.dtype.kind in "fO":
+            plain = [keys.plain(value) for value in array]
         given = pl.Series("item_id", plain, strict=True)
+        if given.dtype == pl.Null:
+            given = given.cast(catalogue.dtype)
     except (TypeError, OverflowError):
         raise DataError(f"{name}: item_id mixes types, expected whole numbers or text") from None
     cast = retyped(given, catalogue.dtype)

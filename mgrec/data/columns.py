@@ -25,6 +25,7 @@ WORDS: Mapping[Kind, str] = {
 
 # A whole number written so that reading and writing it gives the same text: 7, -7, not 007 or +7.
 _WHOLE = r"^(0|-?[1-9]\d{0,18})$"
+_PADDED = r"^\s*(0|-?[1-9]\d{0,18})(?:\.0+)?\s*$"
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _ISO = (
     r"^\s*(?P<date>\d{4}-\d{2}-\d{2})(?:[Tt ](?P<minute>\d{2}:\d{2})(?::(?P<second>\d{2}))?"
@@ -88,9 +89,11 @@ def ids(table: Table, column: str, like: pl.Series | None = None) -> pl.Series:
     """
     table.require(column)
     found = table.frame[column]
-    if found.null_count() or (found.dtype == pl.String and (found == "").any()):
-        missing = found.is_null() | ((found == "") if found.dtype == pl.String else False)
-        place = table.place(int(missing.arg_max() or 0), column)
+    missing = found.is_null()
+    if found.dtype == pl.String:
+        missing |= found.str.strip_chars() == ""
+    if missing.any():
+        place = table.place(int(missing.fill_null(True).arg_max() or 0), column)
         raise DataError(f"{place}: found no id, expected a whole number or text")
     if found.dtype.is_float() or found.dtype.is_decimal():
         found = _whole(found)
@@ -103,7 +106,8 @@ def ids(table: Table, column: str, like: pl.Series | None = None) -> pl.Series:
             " expected ids that are whole numbers or text"
         )
     wanted = like.dtype if like is not None else pl.Int64()
-    cast = retyped(found, wanted)
+    bare = _bare(found) if table.untyped and wanted == pl.Int64 else found
+    cast = retyped(bare, wanted)
     if like is None and found.dtype == pl.String and (cast.null_count() or not table.untyped):
         return found.alias(column)
     if cast.null_count():
@@ -122,6 +126,11 @@ def _whole(found: pl.Series) -> pl.Series:
     whole = found.cast(pl.Int64, strict=False)
     same = (whole.cast(found.dtype, strict=False) == found) & whole.is_between(1 - exact, exact - 1)
     return whole if same.fill_null(False).all() else found
+
+
+def _bare(found: pl.Series) -> pl.Series:
+    """Return whole numbers written as `` 7`` or ``7.0`` as ``7``; other text as it is."""
+    return found.str.extract(_PADDED).fill_null(found)
 
 
 def kind(ids: pl.Series) -> str:

@@ -28,7 +28,7 @@ def read(data: bytes, name: str, ids: Collection[str] = ()) -> pl.DataFrame:
         text is not UTF-8.
     """
     first = data.removeprefix(BOM).lstrip().split(b"\n", 1)[0]
-    header = next(csv.reader([decoded(first, name)]), [])
+    header = _header(decoded(first, name), name)
     for column in header:
         if header.count(column) > 1:
             raise DataError(f"{name}, line 1: column '{column}' stands there twice, expected once")
@@ -43,6 +43,18 @@ def read(data: bytes, name: str, ids: Collection[str] = ()) -> pl.DataFrame:
         return _typed(plain, as_text)
     except pl.exceptions.PolarsError as error:
         raise DataError(f"{name}: not CSV: {str(error).splitlines()[0]}") from None
+
+
+def _header(line: str, name: str) -> list[str]:
+    """Return the names of the columns."""
+    if "\r" in line.strip():
+        raise DataError(
+            f"{name}: found lines that end in a carriage return alone, expected line feeds"
+        )
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error as error:
+        raise DataError(f"{name}, line 1: not CSV: {error}") from None
 
 
 def _typed(data: bytes, as_text: set[str]) -> pl.DataFrame:

@@ -160,6 +160,9 @@ class Dataset:
         elif text_columns:
             raise DataError(f"text columns {', '.join(text_columns)}: there is no items file")
         ids = read[0]["item_id"] if read else None
+        for table in (found.items, found.log):
+            if table is not None:
+                unused.about_values(table, notes)
         unused.check_ids(found.log, found.mapped, found.items, ids, notes)
         unused.about_moments(found.log, notes)
         taken = interactions.read(found.log, ids, notes)

@@ -45,7 +45,7 @@ def read(data: bytes, name: str, ids: Collection[str] = ()) -> pl.DataFrame:
         # The fast reader does not name the line. The slow one does, and reads columns of mixed
         # types.
         frame = None
-    if frame is None:
+    if frame is None or any(_lists_as_text(data, column) for column in frame):
         frame = _slowly(data, name)
     for column in ids:
         if column in frame.columns and frame.schema[column] == pl.String:
@@ -86,6 +86,14 @@ def _objects(data: bytes) -> bool:
     return _INNER.search(data) is not None
 
 
+def _lists_as_text(data: bytes, column: pl.Series) -> bool:
+    """Whether the fast reader wrote lists as text, as it does where a column has both."""
+    if column.dtype != pl.String or not column.str.starts_with("[").any():
+        return False
+    key = re.escape(json.dumps(column.name, ensure_ascii=False).encode())
+    return re.search(key + rb"\s*:\s*\[", data) is not None
+
+
 def line_of(data: bytes, row: int) -> int:
     """Return the line, from 1, of the object that ``read`` returned as ``row``."""
     for number, (line, _) in enumerate(_lines(data, "")):
@@ -104,8 +112,10 @@ def _lines(data: bytes, name: str) -> Iterator[tuple[int, str]]:
 def _slowly(data: bytes, name: str) -> pl.DataFrame:
     """Parse line by line; raise for the first line that is wrong."""
     rows = []
+    objects: set[str] = set()  # columns that have some
     for number, line in _lines(data, name):
         row = _object(line, number, name)
+        objects.update(k for k, v in row.items() if isinstance(v, dict))
         try:  # as text now: Python objects take ten times the memory
             rows.append({k: as_text(v) if isinstance(v, dict) else v for k, v in row.items()})
         except RecursionError:
@@ -113,6 +123,8 @@ def _slowly(data: bytes, name: str) -> pl.DataFrame:
                 f"{name}, line {number}: found values nested too deeply, expected at most"
                 f" {MAX_DEPTH} levels"
             ) from None
+    for row in rows:
+        row.update((k, as_text(row[k])) for k in objects & row.keys() if isinstance(row[k], list))
     return of_records(rows, name)
 
 
@@ -151,8 +163,9 @@ def _finite(text: str) -> float:
 def series(column: str, values: Sequence[Any], name: str = "") -> pl.Series:
     """Return a column of any values.
 
-    Scalars of one type keep it, and so do lists of them. Scalars of mixed types become text.
-    Deeper nested values become text, one JSON value per row.
+    Scalars of one type keep it, and so do lists of them. Scalars of mixed types become text, and
+    texts beside lists of scalars become lists of one. Deeper nested values become text, one JSON
+    value per row.
 
     Parameters
     ----------
@@ -160,7 +173,12 @@ def series(column: str, values: Sequence[Any], name: str = "") -> pl.Series:
     """
     column = as_text(column) or ""
     cells = [builtin(value) for value in values]
+    if set(map(type, cells)) - {str, int, bool, list, dict, type(None)}:
+        cells = [None if _missing(cell) else cell for cell in cells]
     kinds = set(map(type, cells)) - {type(None)}
+    if kinds == {str, list} and all(map(_flat, cells)):
+        cells = [[cell] if isinstance(cell, str) else cell for cell in cells]
+        kinds = {list}
     if kinds == {list}:
         made = _lists(column, cells)
     elif kinds <= {int, float} or (len(kinds) <= 1 and kinds <= _SCALARS):
@@ -170,6 +188,12 @@ def series(column: str, values: Sequence[Any], name: str = "") -> pl.Series:
     if made is None:
         made = pl.Series(column, texts(cells, column, name), dtype=pl.String)
     return made
+
+
+def _flat(cell: object) -> bool:
+    """Whether a cell is no list, or one of scalars."""
+    scalars = str | int | float | bool | None
+    return not isinstance(cell, list) or all(isinstance(part, scalars) for part in cell)
 
 
 def texts(cells: Iterable[object], column: str, name: str = "") -> list[str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mgrec.data.names import ids_among
@@ -131,20 +131,25 @@ def _refuse(mapping: str, theirs: str, tables: list[Table]) -> None:
     names = " or ".join(table.name for table in tables) or "any file"
     raise DataError(
         f"column '{mapping}': no '{theirs}' in {names}, found {short(', '.join(known), 200)}."
-        f"{nearest(theirs, known)}"
+        f"{separated(tables) or nearest(theirs, known)}"
     )
+
+
+def separated(tables: Sequence[Table]) -> str:
+    """Return a hint where a table's one column holds the names of several."""
+    alone = [t.frame.columns[0] for t in tables if len(t.frame.columns) == 1]
+    other = any(mark in name for name in alone for mark in ";\t|")
+    return " Columns are separated by commas." if other else ""
 
 
 def _refuse_without(file: str, table: Table, ours: str, theirs: str | None) -> None:
     """Raise for a missing column of ids, and suggest a column of the file."""
     known = table.frame.columns
-    if len(known) == 1 and any(mark in known[0] for mark in ";\t|"):
-        hint = " Columns are separated by commas."
-    else:
+    hint = separated([table])
+    if not hint:
         close = difflib.get_close_matches(ours, known, n=1, cutoff=0.75)
         like = [*ids_among(known, "user" if ours == "user_id" else "item"), *close]
         like = [name for name in like if name not in table.names]
-        hint = ""
         if like:
             to_paste = option(f"{file}.{ours}", like[0])
             hint = f" Did you mean {like[0]!r}? Map it: {to_paste}"

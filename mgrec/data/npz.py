@@ -36,7 +36,7 @@ _LOCAL, _LENGTHS = 30, 26
 
 
 def load(
-    path: Path, field: str, name: str, limit: int | None = None
+    path: Path, field: str, name: str, limit: int | None = None, item_id: str = "item_id"
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return ``item_id`` and ``field`` of an ``.npz`` file; nothing in it is unpickled.
 
@@ -47,6 +47,7 @@ def load(
     Parameters
     ----------
     limit : maximum bytes of an array in memory; by default see `mgrec.data.files.limit_of`
+    item_id : another name that the ids may have
 
     Raises
     ------
@@ -57,11 +58,12 @@ def load(
         try:
             arrays = np.load(file, allow_pickle=False)
             found = list(getattr(arrays, "files", []))  # a bare .npy has none
-            if {"item_id", field} <= set(found):
+            ids = item_id if item_id in found else "item_id"
+            if {ids, field} <= set(found):
                 mapped = _mapped(path, file, arrays.zip, f"{field}.npy")
-                in_memory = ["item_id", field] if mapped is None else ["item_id"]
+                in_memory = [ids, field] if mapped is None else [ids]
                 _check_sizes(arrays.zip, in_memory, name, limit)
-                return arrays["item_id"], arrays[field] if mapped is None else mapped
+                return arrays[ids], arrays[field] if mapped is None else mapped
         except BROKEN as error:
             reason = in_one_line(error)
             if "allow_pickle" in reason:

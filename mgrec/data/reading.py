@@ -43,12 +43,13 @@ def folder(root: Path, columns: Mapping[str, str] | None) -> Found:
     log_file = _log_file(root)
     log = tables.read(log_file, mapped.ids("interactions"))
     embeddings, codes = ready.files(root / "embeddings"), ready.files(root / "codes")
+    item_id = mapped.names("items").get("item_id", "item_id")
     read = [items_file, log_file, *embeddings.values(), *codes.values()]
     return Found(
         mapped,
         *mapped.renamed(items, log),
-        ready.in_folder(root / "embeddings", lambda _: "emb"),
-        ready.in_folder(root / "codes", lambda _: "codes"),
+        ready.in_folder(root / "embeddings", lambda _: "emb", item_id),
+        ready.in_folder(root / "codes", lambda _: "codes", item_id),
         tuple(file for file in read if file is not None),
     )
 

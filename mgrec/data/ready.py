@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from mgrec.data import arrays, blocks, npz, tables
+from mgrec.data import columns as cols
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.files import contents, opened
 from mgrec.data.tables import Table, short
@@ -56,26 +57,29 @@ def files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def load(path: Path, field: str, name: str) -> Given:
+def load(path: Path, field: str, name: str, item_id: str = "item_id") -> Given:
     """Read one file of arrays; nothing is unpickled.
 
     Parameters
     ----------
     field : "emb" or "codes", the name of the values in an ``.npz`` file
     name : of the file, for errors
+    item_id : the name of the ids in the items file, which may be used here too
 
     Raises
     ------
     DataError
         If the file is broken, or lacks the expected arrays.
     """
-    opened(path, name).close()
     kind = path.name.removesuffix(".gz").rpartition(".")[2]
+    if path.suffix != ".parquet" or not path.is_dir():
+        opened(path, name).close()
     if kind == "npz":
-        return npz.load(path, field, name)
+        return npz.load(path, field, name, item_id=item_id)
     if kind == "npy":
         return _npy(path, name)
-    return _pair(replace(tables.read(path, {"item_id"}), name=name), field)
+    table = tables.read(path, {"item_id", item_id}).renamed({"item_id": item_id})
+    return _pair(replace(table, name=name), field)
 
 
 def embeddings(
@@ -136,6 +140,10 @@ def _paired(given: Given, known: pl.Series, name: str, order: str, field: str) -
             raise DataError(f"{name}: found {len(given)} arrays, expected item ids and values")
         return given[0], _array(given[1], name)
     values = _array(given, name)
+    if values.ndim == 0:
+        raise DataError(
+            f"{name}: found {type(given).__name__}, expected an array with one row for each item"
+        )
     if values.ndim != 2 or len(values) != len(known):
         raise DataError(
             f"{name}: found shape {list(values.shape)} without item ids, expected"
@@ -179,7 +187,7 @@ def _npy(path: Path, name: str) -> NDArray[Any]:
 
 def _pair(table: Table, field: str) -> Pair:
     """Return the ids of a table and the rows of its column of lists, without null rows."""
-    table.require("item_id")
+    ids = cols.ids(table, "item_id")
     lists = [c.name for c in table.frame if isinstance(c.dtype, pl.List | pl.Array)]
     if field in lists:
         lists = [field]
@@ -194,6 +202,8 @@ def _pair(table: Table, field: str) -> Pair:
     inner: pl.DataType = column.dtype.inner  # type: ignore[attr-defined]
     lengths = column.list.len()
     width = next((n for n in lengths if n is not None), 0)
+    if not width:
+        raise DataError(f"{table.name}: found no vector in column '{column.name}', expected some")
     for wrong, found in (
         (pl.Series([not inner.is_numeric()]), f"lists of {inner}"),
         (lengths != width, "a list of another length than the first"),
@@ -201,17 +211,19 @@ def _pair(table: Table, field: str) -> Pair:
     ):
         if wrong.any():
             place = table.place(int(wrong.fill_null(False).arg_max() or 0), column.name)
-            raise DataError(f"{place}: found {found}, expected {width or 'some'} numbers in each")
+            raise DataError(f"{place}: found {found}, expected {width} numbers in each")
     there = column.is_not_null()
     flat = column.filter(there).explode(empty_as_null=True, keep_nulls=True)
     values = flat.cast(pl.Float64) if inner.is_decimal() else flat
-    return table.frame["item_id"].filter(there), values.to_numpy().reshape(int(there.sum()), -1)
+    return ids.filter(there), values.to_numpy().reshape(int(there.sum()), -1)
 
 
-def in_folder(folder: Path, field_of: Callable[[str], str]) -> dict[str, Given]:
+def in_folder(
+    folder: Path, field_of: Callable[[str], str], item_id: str = "item_id"
+) -> dict[str, Given]:
     """Read every modality's file of a folder; see `load`."""
     return {
-        modality: load(file, field_of(modality), f"{folder.name}/{file.name}")
+        modality: load(file, field_of(modality), f"{folder.name}/{file.name}", item_id)
         for modality, file in files(folder).items()
     }
 

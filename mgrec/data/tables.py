@@ -17,6 +17,7 @@ from mgrec.data.files import contents, refuse_packed
 from mgrec.errors import DataError, in_one_line, nearest
 
 KINDS = ("parquet", "csv", "jsonl")
+_COARSE = ("Y", "M", "W", "D", "h", "m", "s", "ms")
 
 
 @dataclass(frozen=True)
@@ -256,8 +257,9 @@ def _from_values(column: str, values: Any, name: str, ids: Collection[str]) -> p
     if type(values).__module__.startswith("pandas") and hasattr(values, "isna"):
         return _column(column, values, name, ids)
     if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iufbM":
-        return pl.Series(column, values, nan_to_null=True)
-    if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__iter__"):
+        return _of_array(column, values, name)
+    single = isinstance(values, str | bytes | Mapping) or getattr(values, "shape", None) == ()
+    if single or not hasattr(values, "__iter__"):
         raise DataError(f"{name}, column '{column}': found {_kind(values)}, expected a list")
     return _cells(column, list(values), name, ids)
 
@@ -282,13 +284,32 @@ def _column(column: str, values: Any, name: str, ids: Collection[str]) -> pl.Ser
     if getattr(values.dtype, "tz", None) is not None:
         values = values.dt.tz_convert("UTC").dt.tz_localize(None)
     if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iufbM":
-        array = values.to_numpy()
-        if array.dtype.kind == "M":
-            array = array.astype("datetime64[us]")
-        return pl.Series(column, array, nan_to_null=True)
+        return _of_array(column, values.to_numpy(), name)
     cells: list[Any] = values.astype(object).tolist()
     cells = [None if gone else cell for cell, gone in zip(cells, values.isna(), strict=True)]
     return _cells(column, cells, name, ids)
+
+
+def _of_array(column: str, array: NDArray[Any], name: str) -> pl.Series:
+    """Convert numbers, truth values or moments of NumPy; NaN and NaT become null."""
+    if array.dtype.kind == "M":
+        unit = np.datetime_data(array.dtype)[0]
+        ticks = array.astype("datetime64[us]")
+        # Only microseconds and coarser units reach other years, and may overflow as microseconds.
+        years = (array if unit in _COARSE else ticks).astype("datetime64[Y]").astype(np.int64)
+        wrong = ~np.isnat(array) & ((years < 1 - 1970) | (years > 9999 - 1970))
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise DataError(
+                f"{name}, row {row + 1}, column '{column}': found {array[row]}, expected a date in"
+                " the years 1 to 9999"
+            )
+        array = array if unit == "D" else ticks
+    elif array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8):
+        array = array.astype(np.float64)
+    elif not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    return pl.Series(column, array, nan_to_null=True)
 
 
 def _cells(column: str, cells: list[Any], name: str, ids: Collection[str]) -> pl.Series:

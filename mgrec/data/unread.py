@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from itertools import islice
 from pathlib import Path
 
 import polars as pl
@@ -19,6 +20,7 @@ _TABLES = (
 # About the data, or written by mgrec itself.
 _PAPERS = ("readme", "license", "licence", "changelog", "citation", "report.html")
 _OWN = ("broken_pictures.csv",)
+_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 _ARRAYS = ("embeddings", "codes")
 
 
@@ -34,7 +36,7 @@ def about(root: Path, read: Collection[Path], images: pl.Series | None, notes: N
     passed = [entry.name for entry in sorted(root.iterdir()) if _strange(entry, known)]
     folders = [name for name in passed if (root / name).is_dir()]
     more = ""
-    if folders and images is None:
+    if images is None and any(_has_pictures(root / name) for name in folders):
         more = "; pictures need a column image with their paths"
     notes.warn(
         "unread_files",
@@ -43,6 +45,7 @@ def about(root: Path, read: Collection[Path], images: pl.Series | None, notes: N
     )
     for name in _ARRAYS:
         passed = ready.unread(root / name, [f for f in read if f.parent == root / name])
+        passed = [file for file in passed if not file.lower().startswith(_PAPERS)]
         notes.warn(
             "unread_files",
             len(passed),
@@ -59,6 +62,12 @@ def _strange(entry: Path, known: set[str]) -> bool:
         return entry.name not in _ARRAYS
     artifact = (entry / "manifest.json").exists() or name.endswith(".checkpoints")
     return entry.name not in _ARRAYS and not artifact and any(entry.iterdir())
+
+
+def _has_pictures(folder: Path) -> bool:
+    """Whether there are pictures among the first files of a folder."""
+    first = islice(folder.iterdir(), 100)
+    return any(file.suffix.lower() in _PICTURES for file in first)
 
 
 def _firsts(images: pl.Series | None) -> set[str]:

@@ -1,4 +1,4 @@
-"""Warnings about unused columns of the log that look like ids or times."""
+"""Warnings about ids that look wrong, and about unused columns that look like ids or times."""
 
 from __future__ import annotations
 
@@ -15,11 +15,34 @@ from mgrec.data.tables import Table, short
 from mgrec.errors import DataError
 
 _FEW = 20  # rows below which distinct ids are not suspicious
-_KNOWN, _UNKNOWN = (
-    0.9,
-    0.5,
-)  # shares of rows with ids of the catalogue: at least for a match, below for a mismatch
+# Shares of rows with ids of the catalogue: at least for a match, below for a mismatch.
+_KNOWN, _UNKNOWN = 0.9, 0.5
+_MISSING = ("nan", "none", "null", "nil", "na", "n/a", "<na>", "nat")  # as programs write it
 _EPOCH = (631_152_000, 4_102_444_800)  # seconds: 1990 to 2099
+
+
+def about_values(table: Table, notes: Notebook) -> None:
+    """Warn of ids that read like a missing value, or have blanks around them."""
+    for column in ("item_id", "user_id"):
+        if column not in table.frame.columns or table.frame[column].dtype != pl.String:
+            continue
+        ids = table.frame[column]
+        bare = ids.str.strip_chars()
+        whole = cols.retyped(bare, pl.Int64()).is_not_null()
+        for code, odd, what in (
+            ("missing", bare.str.to_lowercase().is_in(_MISSING), "read like a missing value"),
+            ("padded", (bare != ids) & ~whole, "have blanks before or behind them"),
+        ):
+            n = int(odd.sum() or 0)
+            row = int(odd.arg_max() or 0) if n else 0
+            notes.warn(
+                f"{code}_{column}s",
+                n,
+                f"ids that {what}, taken as they are: {n:,} of {len(ids):,}"
+                f" (first: {table.place(row, column)}: {short(ids[row])})"
+                if n
+                else "",
+            )
 
 
 def check_ids(

@@ -65,6 +65,8 @@ class LevelHealth:
             return line
         if self.vectors is not None and self.vectors < self.size:
             return f"{line}: only {self.vectors:,} distinct vectors among {self.items:,} items"
+        if self.vectors is None:
+            return f"{line}: {self.largest:.0%} of items share one code of the ready-made codes"
         if self.used < UNUSED * self.size:
             meaning = "most codes say nothing, since too few vectors differ at this level"
             hint = "try fewer levels, a smaller size, or check the embeddings for duplicates"

@@ -14,7 +14,7 @@ import polars as pl
 from mgrec.artifact import UPLOADS
 from mgrec.content.pictures import MAX_PIXELS, PictureProblem, read_picture
 from mgrec.data.features import Embeddings
-from mgrec.data.jsonl import first_of, stranger, type_of
+from mgrec.data.jsonl import first_of, series, stranger, type_of
 from mgrec.data.keys import plain
 from mgrec.data.tables import short
 from mgrec.errors import RequestError
@@ -105,7 +105,7 @@ def _column(field: str, values: list[object]) -> pl.Series:
             f"items.{place}.{field}: found {short(values[place])}, expected"
             f" {type_of(first_of(values))}, as in the items before"
         )
-    return pl.Series(field, values, strict=False)
+    return series(field, values, "items")
 
 
 def _row(item: NewItem, place: int, folder: Path, names: Mapping[str, str]) -> dict[str, object]:

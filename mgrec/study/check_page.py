@@ -18,8 +18,8 @@ def text(found: Check) -> str:
     modalities = [_modality(m, found.counts["items"]) for m in found.modalities]
     sections: dict[str, Sequence[str]] = {
         "Order, which decides what is held out": [found.order],
-        "What was read": found.understood,
         "Left out, or worth a look": found.warnings,
+        "What was read": found.understood,
         "Size": _sizes(found),
         "Content": modalities,
         "Histories": _histories(found),

@@ -118,6 +118,36 @@ class TestFormats:
         data = read(tmp_path, items_jsonl="\n".join(map(json.dumps, rows)), sequences_txt="u 1")
         assert data.texts() == ['[["a"]]', '{"b": 1}', None]
 
+    @pytest.mark.parametrize("kind", ["{}.0", " {} ", "{}"])
+    def test_whole_numbers_of_csv_are_ids_as_a_program_writes_them(self, tmp_path, kind):
+        log = "".join(f"{kind.format(u)},{kind.format(u + k)}\n" for u in (0, 1) for k in (0, 1, 2))
+        data = read(
+            tmp_path,
+            items_csv="item_id,text\n0,a\n1,b\n2,c\n3,d\n",
+            interactions_csv=f"user_id,item_id\n{log}",
+        )
+        assert data.users.to_list() == [0, 1]
+        assert data.log[1].tolist() == [1, 2, 3]
+
+    def test_text_that_is_a_version_stays_text(self, tmp_path):
+        data = read(
+            tmp_path, items_csv="item_id\n1.0\n1.10\n", interactions_csv="user_id,item_id\nu,1.0\n"
+        )
+        assert data.items["item_id"].to_list() == ["1.0", "1.10"]
+        assert data.log[0].tolist() == [0]
+
+    def test_ids_that_read_like_nothing_or_have_blanks_are_warned_of(self, tmp_path):
+        data = read(
+            tmp_path,
+            items_csv="item_id,text\na,x\na ,y\n",
+            interactions_csv="user_id,item_id\nnan,a\nNone,a\nu,a\n",
+        )
+        padded, missing = data.notes.warnings[:2]
+        assert "blanks before or behind them, taken as they are: 1 of 2" in padded
+        assert "(first: items.csv, line 3, column 'item_id': 'a ')" in padded
+        assert "read like a missing value, taken as they are: 2 of 3" in missing
+        assert "(first: interactions.csv, line 2, column 'user_id': 'nan')" in missing
+
     def test_csv_takes_quotes_line_breaks_blank_lines_and_inch_signs(self, tmp_path):
         data = read(
             tmp_path,

@@ -56,6 +56,10 @@ FILES: dict[str, tuple[dict[str, str | bytes], list[str]]] = {
         {"interactions.csv": "userid,item_id\nu,1\n"},
         ["interactions.csv: no column 'user_id'", "userid, item_id", "Did you mean 'userid'?"],
     ),
+    "lines of old Macs": (
+        {"interactions.csv": "user_id,item_id\ru,1\r"},
+        ["interactions.csv: found lines that end in a carriage return alone"],
+    ),
     "semicolons": (
         {"interactions.csv": "user_id;item_id\nu;1\n"},
         ["no column 'user_id'", "separated by commas"],
@@ -339,7 +343,7 @@ ARRAYS: dict[str, tuple[dict[str, object], list[str]]] = {
     "lengths that differ": (vectors(emb=np.ones((3, 2))), ["2 ids and 3 rows"]),
     "an id twice": (vectors(item_id=np.array([2, 2])), ["row 2", "2 stands there twice"]),
     "ids of the wrong type": (vectors(item_id=np.array(["1", "b"])), ["row 2", "'b'"]),
-    "decimal ids": (vectors(item_id=np.ones(2)), ["float64"]),
+    "decimal ids": (vectors(item_id=np.array([1, 1.5])), ["row 2", "1.5"]),
     "pickled ids": (vectors(item_id=np.array([1, "b"], object)), ["pickled objects"]),
     "no known id": (vectors(item_id=np.array([8, 9])), ["none of its 2 ids", "such as 8"]),
     "no vectors": ({"item_id": np.array([1])}, ["found 'item_id'", "expected item_id and emb"]),

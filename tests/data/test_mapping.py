@@ -135,6 +135,14 @@ def test_a_mapping_of_the_log_leaves_the_items_alone():
     assert "date" in read({**RIGHT, "timestamp": "date"}, items, log).items.columns
 
 
+def test_a_mapping_of_a_file_with_other_separators_names_them(tmp_path):
+    (tmp_path / "items.csv").write_text("sku;title\n1;x\n")
+    (tmp_path / "sequences.txt").write_text("u 1 2 3")
+    with pytest.raises(DataError, match="Columns are separated by commas") as caught:
+        Dataset.read(tmp_path, columns={"items.item_id": "sku"})
+    assert "Did you mean" not in str(caught.value)
+
+
 def test_options_to_paste_are_quoted():
     (warning, *_) = timed("order date", ["2024-01-03", "2024-01-02", "2024-01-01"]).notes.warnings
     assert "--column 'timestamp=order date'" in warning

@@ -141,6 +141,22 @@ def test_an_item_whose_list_is_null_has_no_vector(tmp_path):
             },
             ["row 1, column 'emb'", "lists of String"],
         ),
+        (
+            {
+                "embeddings__text_parquet": FRAME.with_columns(
+                    emb=pl.lit(None, pl.List(pl.Float32))
+                ).write_parquet
+            },
+            ["embeddings/text.parquet: found no vector in column 'emb'"],
+        ),
+        (
+            {
+                "embeddings__text_parquet": pl.DataFrame(
+                    {"item_id": [1, None], "emb": [[1.0], [2.0]]}
+                ).write_parquet
+            },
+            ["embeddings/text.parquet, row 2, column 'item_id': found no id"],
+        ),
     ],
 )
 def test_files_of_arrays_that_do_not_fit_are_refused(tmp_path, files, said):
@@ -150,6 +166,36 @@ def test_files_of_arrays_that_do_not_fit_are_refused(tmp_path, files, said):
     assert "\n" not in message
     for words in said:
         assert words in message
+
+
+@pytest.mark.parametrize("ids", [[0.0, 1.0, 2.0, 3.0], np.arange(4, dtype=np.float32), range(4)])
+def test_ids_of_vectors_may_be_whole_numbers_as_floats(ids):
+    items = pl.DataFrame({"item_id": [3, 2, 1, 0]})
+    log = pl.DataFrame({"user_id": [1], "item_id": [1]})
+    frame = pl.DataFrame({"item_id": pl.Series(ids), "emb": VECTORS})
+    for given in ((ids, VECTORS), frame):
+        data = Dataset.from_frames(items, log, embeddings={"text": given})
+        np.testing.assert_array_equal(data.embeddings["text"].vectors, VECTORS[::-1])
+
+
+def test_files_of_vectors_may_call_the_ids_as_the_items_do(tmp_path):
+    folder(
+        tmp_path,
+        embeddings__text_npz=lambda p: np.savez(p, sku=np.array(IDS), emb=VECTORS),
+        embeddings__image_parquet=FRAME.rename({"item_id": "sku"}).write_parquet,
+    )
+    (tmp_path / "items.csv").write_text("sku\n" + "\n".join(IDS))
+    data = Dataset.read(tmp_path, columns={"items.item_id": "sku"})
+    for modality in ("text", "image"):
+        np.testing.assert_array_equal(data.embeddings[modality].vectors, VECTORS)
+
+
+def test_vectors_may_come_as_a_folder_of_parts(tmp_path):
+    parts = folder(tmp_path) / "embeddings" / "text.parquet"
+    parts.mkdir()
+    FRAME[:2].write_parquet(parts / "part-0.parquet")
+    FRAME[2:].write_parquet(parts / "part-1.parquet")
+    np.testing.assert_array_equal(Dataset.read(tmp_path).embeddings["text"].vectors, VECTORS)
 
 
 def test_rows_without_ids_need_items(tmp_path):
@@ -187,6 +233,19 @@ def test_every_file_that_is_not_read_is_warned_of(tmp_path, name):
     [line] = unread(Dataset.read(folder(tmp_path, **{name: write})))
     path = name.replace("__", "/").replace("_", ".")
     assert path.removeprefix("embeddings/").removeprefix("codes/").split("/")[0] in line
+
+
+def test_a_folder_without_pictures_is_not_taken_for_pictures(tmp_path):
+    for name, hint in (("versions__v1_json", False), ("photos__a_jpg", True)):
+        root = tmp_path / name
+        root.mkdir()
+        [line] = unread(Dataset.read(folder(root, **{name: lambda p: p.write_bytes(b"{}")})))
+        assert ("a picture needs its path" in line) is hint
+
+
+def test_a_readme_beside_vectors_is_not_warned_of(tmp_path):
+    write = {"embeddings__README_md": lambda p: p.write_text("how they were made")}
+    assert not unread(Dataset.read(folder(tmp_path, embeddings__text_npy=npy(VECTORS), **write)))
 
 
 def test_files_about_the_data_pictures_in_use_and_runs_are_not_warned_of(tmp_path):
@@ -231,8 +290,8 @@ def test_a_caller_may_give_vectors_in_any_form(given):
         (VECTORS[:2], r"embeddings/text: found shape \[2, 3\].*expected \[4, dim\]"),
         (VECTORS[0], r"found shape \[3\]"),
         (VECTORS.astype(int), "found int64 values"),
-        (None, "shape"),
-        ("vectors.npy", "shape"),
+        (None, "found NoneType, expected an array"),
+        ("vectors.npy", "found str, expected an array"),
         ([[1.0], [2.0, 3.0]], "not an array of numbers"),
         ((IDS, VECTORS, 1), "found 3 arrays"),
         (torch.tensor(VECTORS).to_sparse(), "not an array of numbers"),

@@ -175,6 +175,9 @@ class TestSaving:
             ([["a", None], []], [["a", None], []]),
             ([2**130, 1], [str(2**130), "1"]),
             ([decimal.Decimal("NaN"), decimal.Decimal("1.5")], [None, decimal.Decimal("1.5")]),
+            ([float("nan"), 1], [None, 1]),
+            ([pd.NA, 1], [None, 1]),
+            ([pd.NaT, dt.date(2024, 5, 17)], [None, dt.date(2024, 5, 17)]),
             ([np.datetime64("2024-05-17", "ns"), None], [dt.datetime(2024, 5, 17), None]),
             ([pd.NA, "x"], [None, "x"]),
             ([[pd.NA, 1], {"a": pd.NaT}], ["[1]", None]),
@@ -215,3 +218,55 @@ class TestSaving:
             Dataset.from_frames(
                 {"item_id": [0, 1], "x": ["plain", deep]}, {"user_id": [1], "item_id": [0]}
             )
+
+
+@pytest.mark.parametrize("unit", ["s", "h", "W", "M", "ns"])
+def test_moments_of_numpy_in_any_unit_are_dates(unit):
+    values = np.array(["1970-01-01", "NaT"], dtype="datetime64[D]").astype(f"datetime64[{unit}]")
+    items = {"item_id": [1, 2], "made": values}
+    data = Dataset.from_frames(items, {"user_id": [1], "item_id": [1]})
+    assert data.items["made"].to_list() == [dt.datetime(1970, 1, 1), None]
+
+
+@pytest.mark.parametrize("year", ["0000", "300000"])
+def test_moments_of_numpy_outside_the_calendar_are_refused(year):
+    made = np.array(["2000", year], dtype="datetime64[s]")
+    for items in (
+        {"item_id": [1, 2], "made": made},
+        pd.DataFrame({"item_id": [1, 2], "made": made}),
+    ):
+        with pytest.raises(DataError, match=f"items, row 2, column 'made': found {year}"):
+            Dataset.from_frames(items, {"user_id": [1], "item_id": [1]})
+
+
+@pytest.mark.parametrize("kind", ["float16", "longdouble", ">i4", ">f8"])
+def test_numbers_of_numpy_of_any_size_are_numbers(kind):
+    items = {"item_id": [1, 2], "x": np.array([1, 2], dtype=kind)}
+    data = Dataset.from_frames(items, {"user_id": [1], "item_id": [1]})
+    assert data.items["x"].to_list() == [1, 2]
+    assert data.items["x"].dtype.is_numeric()
+
+
+def test_an_array_without_dimensions_is_no_column():
+    with pytest.raises(DataError, match="items, column 'x': found ndarray, expected a list"):
+        Dataset.from_frames({"item_id": [1], "x": np.array(3)}, {"user_id": [1], "item_id": [1]})
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        (["a", ["b", "c"], None, []], ["a", "b, c", None, None]),
+        ([["b", None], "a"], ["b", "a"]),
+        (["", ["b"]], [None, "b"]),
+        (["a", [1, 2]], ["a", "1, 2"]),
+        (["a", [], {"x": 1}], ["a", None, '{"x": 1}']),
+        (["[x] a", "b"], ["[x] a", "b"]),
+    ],
+)
+def test_descriptions_that_are_text_or_lists_become_one_text(tmp_path, values, texts):
+    rows = [{"item_id": n, "description": value} for n, value in enumerate(values)]
+    (tmp_path / "items.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "sequences.txt").write_text("u 0 1")
+    log = {"user_id": [1], "item_id": [0]}
+    for data in (Dataset.read(tmp_path), Dataset.from_frames(rows, log)):
+        assert data.texts() == texts

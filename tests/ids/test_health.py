@@ -47,7 +47,7 @@ def test_an_even_codebook_is_healthy_in_one_short_line() -> None:
 
 def test_a_collapsed_codebook_says_what_it_means_and_what_to_try() -> None:
     rows = np.random.default_rng(0).integers(0, 3, (500, 1))
-    level = health(codes_of(rows, (64,)), "image").levels[0]
+    level = health(codes_of(rows, (64,)), "image", vectors=500).levels[0]
     assert not level.healthy
     line = level.in_words()
     assert line.startswith("image level 1 uses 3 of 64 codes (perplexity ")
@@ -55,9 +55,15 @@ def test_a_collapsed_codebook_says_what_it_means_and_what_to_try() -> None:
     assert "try" in line
 
 
+def test_of_ready_made_codes_no_setting_of_the_quantiser_is_suggested() -> None:
+    rows = np.zeros((500, 1), int)
+    line = health(codes_of(rows, (64,)), "image").levels[0].in_words()
+    assert line.endswith("100% of items share one code of the ready-made codes")
+
+
 def test_a_codebook_used_unevenly_is_named_too() -> None:
     rows = np.concatenate([np.arange(64), np.zeros(936, int)])[:, None]
-    level = health(codes_of(rows, (64,)), "image").levels[0]
+    level = health(codes_of(rows, (64,)), "image", vectors=1000).levels[0]
     assert not level.healthy
     assert "94% of items share one code" in level.in_words()
 

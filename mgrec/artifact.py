@@ -385,8 +385,3 @@ def _owned(folder: Path) -> set[str]:
 def _sha256(file: Path) -> str:
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _words(error: Exception) -> str:
-    """Return an error's message on one line."""
-    return " ".join(str(getattr(error, "strerror", None) or error).split())

@@ -193,7 +193,8 @@ def read_standing(path: Path, reading: Callable[[Path], T]) -> T:
 def linked(source: Path, target: Path, but: Collection[str] = ()) -> None:
     """Fill a folder with the files of another, as further names of the same bytes where possible.
 
-    Links, pipes and the like are left out. Files that are only ever replaced may be shared so.
+    Links, pipes and the like are left out, and files whose name the target has already. Files that
+    are only ever replaced may be shared so.
     """
     target.mkdir(exist_ok=True)
     for entry in sorted(source.iterdir()):
@@ -202,7 +203,7 @@ def linked(source: Path, target: Path, but: Collection[str] = ()) -> None:
             continue
         if kind == "a folder":
             linked(entry, target / entry.name, but)
-        elif kind == "a file":
+        elif kind == "a file" and not kind_of(target / entry.name):
             try:
                 os.link(entry, target / entry.name)
             except OSError:  # a file system without links, or a file of another account

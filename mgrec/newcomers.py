@@ -21,7 +21,7 @@ from mgrec.data.casts import in_words, lossless, missing, unsettled
 from mgrec.data.columns import shaped, texts
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.notes import Notebook
-from mgrec.data.rows import as_in
+from mgrec.data.rows import as_in, may_widen
 from mgrec.data.tables import Table, short
 from mgrec.errors import DataError, RecipeError
 from mgrec.ids.standardise import fused
@@ -202,7 +202,7 @@ def _rows(
     )
     # A new column of nothing would fix its type before anybody knows it.
     rows = rows[[c for c, kind in rows.schema.items() if kind != pl.Null or c in schema]]
-    rows = _typed(rows, table, schema, written)
+    rows = _typed(rows, table, catalogue, written)
     place = catalogue.index_of(rows["item_id"])
     listed = place >= 0
     listed[listed] = catalogue.listed[place[listed]]
@@ -216,7 +216,7 @@ def _rows(
 
 
 def _typed(
-    rows: pl.DataFrame, table: Table, schema: pl.Schema, written: tuple[str, ...]
+    rows: pl.DataFrame, table: Table, catalogue: Catalogue, written: tuple[str, ...]
 ) -> pl.DataFrame:
     """Return the rows in the catalogue's types.
 
@@ -225,9 +225,12 @@ def _typed(
     DataError
         If a value would change or be lost.
     """
+    schema, later = catalogue.items.schema, _later(catalogue)
     for column, kind in rows.schema.items():
         wanted = schema.get(column, kind)
         if wanted == kind or unsettled(wanted):
+            continue
+        if column in later and may_widen(catalogue.items[column], kind):
             continue
         found = rows[column]
         if column in written:
@@ -329,5 +332,13 @@ def checked(new: Newcomers, catalogue: Catalogue) -> Newcomers:
     DataError
         If a column has come to be of a type that a value does not fit.
     """
-    rows = as_in(_placed(new.items, catalogue, new.root), catalogue.items)
+    rows = as_in(_placed(new.items, catalogue, new.root), catalogue.items, _later(catalogue))
     return replace(new, items=rows)
+
+
+def _later(catalogue: Catalogue) -> set[str]:
+    """Return the columns in which no item of the fit has a value: they came with new items."""
+    if catalogue.added is None:
+        return set()
+    fitted = catalogue.items.filter(~catalogue.added)
+    return {column for column in fitted.columns if not fitted[column].count()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import polars as pl
 from polars.datatypes import DataTypeClass
@@ -38,8 +38,12 @@ def joined_rows(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(parts) if parts else pl.DataFrame(schema=schema)
 
 
-def as_in(rows: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+def as_in(rows: pl.DataFrame, items: pl.DataFrame, later: Collection[str] = ()) -> pl.DataFrame:
     """Return rows in the types of a catalogue's columns, no value changed.
+
+    Parameters
+    ----------
+    later : columns whose type no fit has fixed, so that whole numbers may become fractions
 
     Raises
     ------
@@ -49,7 +53,8 @@ def as_in(rows: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
     cast = {}
     for name, kind in rows.schema.items():
         have = items.schema.get(name, kind)
-        wanted = _wider(have, kind, name) if _is_open(have) else have
+        widens = name in later and may_widen(items[name], kind)
+        wanted = _wider(have, kind, name) if widens or _is_open(have) else have
         if wanted == kind:
             continue
         values = rows[name]
@@ -66,6 +71,14 @@ def as_in(rows: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
                 f" {short(values[row])}, expected {wanted} as in the catalogue"
             )
     return rows.with_columns(**cast)
+
+
+def may_widen(values: pl.Series, kind: pl.DataType) -> bool:
+    """Whether a column of whole numbers can become one of fractions with no value changed."""
+    if not (values.dtype.is_integer() and kind.is_float()):
+        return False
+    wide = values.cast(pl.Float64)
+    return bool((wide.abs() < 2**53).all())
 
 
 def _is_open(kind: pl.DataType) -> bool:

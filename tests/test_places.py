@@ -175,7 +175,7 @@ def test_a_full_disk_leaves_the_version_before(trained, tmp_path, request):
 
 
 @pytest.mark.usefixtures("full_disk")
-def test_a_full_cache_costs_one_warning(tmp_path, capsys):
+def test_a_full_cache_costs_one_warning(tmp_path, capsys, shown):
     texts = [f"text {n}" for n in range(200)]
     found = encode_texts(texts, CountingEncoder(), batch=4, cache=tmp_path)
     assert found.embeddings.present.all()
@@ -185,7 +185,7 @@ def test_a_full_cache_costs_one_warning(tmp_path, capsys):
 # A fit into the folder of another
 
 
-def test_a_fit_is_not_replaced_unless_asked(data, tiny, tmp_path, capsys):
+def test_a_fit_is_not_replaced_unless_asked(data, tiny, tmp_path, capsys, shown):
     first, second = tiny("text", "training.epochs=1"), tiny("text", "training.epochs=1", "seed=5")
     run = tmp_path / "RUN"
     made = Recommender.fit(data, first, out=run)

@@ -176,6 +176,8 @@ def _unwritable(path: Path, error: OSError) -> StorageError:
 def standing(path: Path) -> Path:
     """Return the folder to read for ``path``: itself, or the old one if a save was killed."""
     path = resolved(path)
+    if not path.name:  # the root, which has nothing beside it
+        return path
     return _old(path) if kind_of(_old(path)) == "a folder" and _vacant(path) else path
 
 

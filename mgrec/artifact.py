@@ -270,9 +270,13 @@ def check_place(path: Path) -> None:
     Raises
     ------
     ArtifactError
-        Unless there is nothing, an empty folder, or an artifact.
+        Unless there is nothing, an empty folder, or an artifact; or if its name is not UTF-8.
     """
     folder = standing(path)
+    if not folder.name:
+        raise ArtifactError(f"{path}: found the root folder, expected a folder in it")
+    if any("\ud800" <= letter <= "\udfff" for letter in str(folder)):
+        raise ArtifactError(f"{path}: found a name that is not UTF-8, expected one that is")
     found = kind_of(folder)
     if found == "a folder" and any(folder.iterdir()) and not files_of(folder):
         found = "a folder of other things"

@@ -160,6 +160,8 @@ def storing(path: Path) -> Iterator[None]:
 def standing(path: Path) -> Path:
     """Return the folder to read for ``path``: itself, or the old one if a save was killed."""
     path = resolved(path)
+    if not path.name:  # the root, which has nothing beside it
+        return path
     return _old(path) if kind_of(_old(path)) == "a folder" and _vacant(path) else path
 
 
@@ -177,7 +179,8 @@ def read_standing(path: Path, reading: Callable[[Path], T]) -> T:
 def linked(source: Path, target: Path, but: Collection[str] = ()) -> None:
     """Copy the files of a folder into another, as hard links where possible.
 
-    Symbolic links, pipes and devices are left out. Linked files must be replaced, never changed.
+    Symbolic links, pipes and devices are left out, and files whose name the target has already.
+    Linked files must be replaced, never changed.
     """
     target.mkdir(exist_ok=True)
     for entry in sorted(source.iterdir()):
@@ -186,7 +189,7 @@ def linked(source: Path, target: Path, but: Collection[str] = ()) -> None:
             continue
         if kind == "a folder":
             linked(entry, target / entry.name, but)
-        elif kind == "a file":
+        elif kind == "a file" and not kind_of(target / entry.name):
             try:
                 os.link(entry, target / entry.name)
             except OSError:  # no hard links here, or a file of another account

@@ -21,7 +21,7 @@ from mgrec.data.columns import texts
 from mgrec.data.features import Codes, Embeddings
 from mgrec.data.mapping import separated
 from mgrec.data.notes import Notebook
-from mgrec.data.rows import as_in
+from mgrec.data.rows import as_in, may_widen
 from mgrec.data.tables import Table, short
 from mgrec.errors import DataError, RecipeError, nearest
 from mgrec.ids.standardise import fused
@@ -206,7 +206,7 @@ def _rows(
     )
     # A new column of nothing would fix its type before anybody knows it.
     rows = rows[[c for c, kind in rows.schema.items() if kind != pl.Null or c in schema]]
-    rows = as_in(rows, schema, table.place, written)
+    rows = as_in(rows, schema, table.place, written, _widening(catalogue, rows))
     place = catalogue.index_of(rows["item_id"])
     listed = place >= 0
     listed[listed] = catalogue.listed[place[listed]]
@@ -309,4 +309,18 @@ def checked(new: Newcomers, catalogue: Catalogue) -> Newcomers:
     def place(row: int, column: str) -> str:
         return f"item {rows['item_id'][row]!r}, column '{column}'"
 
-    return replace(new, items=as_in(rows, catalogue.items.schema, place))
+    widening = _widening(catalogue, rows)
+    return replace(new, items=as_in(rows, catalogue.items.schema, place, (), widening))
+
+
+def _widening(catalogue: Catalogue, rows: pl.DataFrame) -> set[str]:
+    """Return the columns of whole numbers that came with new items and may become fractions."""
+    if catalogue.added is None:
+        return set()
+    fitted = catalogue.items.filter(~catalogue.added)
+    later = {column for column in fitted.columns if not fitted[column].count()}
+    return {
+        column
+        for column, kind in rows.schema.items()
+        if column in later and may_widen(catalogue.items[column], kind)
+    }

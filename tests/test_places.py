@@ -73,6 +73,16 @@ def test_an_output_replaces_nothing_but_files_and_artifacts(trained, occupied, w
     assert [e.name for e in Path().iterdir() if e.name.endswith((".tmp", ".old"))] == []
 
 
+@pytest.mark.parametrize("place", ["/", "/tmp/..", "a\udcffb/RUN", "RUN\udcff"])
+def test_a_place_that_no_artifact_can_have_is_one_line(trained, tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    for use in (trained.save, mgrec.load, artifact.restore):
+        with pytest.raises(ArtifactError) as caught:
+            use(Path(place))
+        assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_link_to_a_file_is_followed_and_stays(tmp_path):
     (tmp_path / "real").write_text("old")
     (tmp_path / "OUT").symlink_to("real")

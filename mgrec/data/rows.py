@@ -43,6 +43,7 @@ def as_in(
     schema: pl.Schema,
     place: Callable[[int, str], str],
     texts: Collection[str] = (),
+    widening: Collection[str] = (),
 ) -> pl.DataFrame:
     """Return rows in the types of a catalogue's columns, without changing a value.
 
@@ -51,6 +52,7 @@ def as_in(
     schema : of the catalogue's items; a column without values takes the type of the rows
     place : returns the name of a row and column for errors
     texts : columns that make up the text, in which lists and text are converted to each other
+    widening : columns that take the type that holds the values of both
 
     Raises
     ------
@@ -63,7 +65,8 @@ def as_in(
         if have == kind:
             continue
         values = shaped(rows[name], have) if name in texts else rows[name]
-        wanted = _wider(have, values.dtype, name) if unsettled(have) else have
+        free = unsettled(have) or name in widening
+        wanted = _wider(have, values.dtype, name) if free else have
         cast[name] = lossless(values, wanted)
         lost = cast[name].is_null() & ~missing(values)
         if lost.any():
@@ -73,6 +76,13 @@ def as_in(
                 f" expected {in_words(wanted)}, as in the catalogue"
             )
     return rows.with_columns(**cast)
+
+
+def may_widen(values: pl.Series, kind: pl.DataType) -> bool:
+    """Whether a column of whole numbers can become fractions without changing a value."""
+    if not (values.dtype.is_integer() and kind.is_float()):
+        return False
+    return bool((values.cast(pl.Float64).abs() < 2**53).all())
 
 
 def _wider(one: pl.DataType, other: pl.DataType, column: str) -> pl.DataType:

@@ -117,6 +117,18 @@ class BoundedProtocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         self.refuse(400, msg)
 
+    def shutdown(self) -> None:
+        """Accept no further request; a body on its way, or an unread answer, has a moment left."""
+        super().shutdown()
+        if self._wait in ("body", "answer") and not self.transport.is_closing():
+            late = self.drop if self._wait == "answer" else self._stop
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self.loop.call_later(self._shared.limits.stopping, late)
+
+    def _stop(self) -> None:
+        self.refuse(503, "the server is stopping, try again")
+
     def refuse(self, status: int, line: str) -> None:
         """Answer without the application, unless an answer has started, and close."""
         headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]

@@ -42,6 +42,7 @@ class Limits:
     batch : requests that are answered together, at most
     wait : seconds that the first of a batch waits for others
     grace : seconds in which what was accepted is answered when the server stops
+    stopping : seconds that a client has to send its body or read its answer once the server stops
     watch : seconds between two looks for a new version on disk; 0 never looks
     stuck : seconds that a thread of the model may run one job before the server is not ready
     """
@@ -62,6 +63,7 @@ class Limits:
     batch: int = 32
     wait: float = 0.002
     grace: float = 30.0
+    stopping: float = 3.0
     watch: float = 2.0
     stuck: float = 30.0
 

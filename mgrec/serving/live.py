@@ -240,6 +240,7 @@ class Live:
                 return True
             try:
                 self._state = _State(journal, self._made(journal))
+                self._refused = None
                 return True
             except ArtifactError:
                 if read_journal(self.path) == journal:

@@ -71,7 +71,7 @@ def listening(*, descriptors=None, **limits):
             made.sendall(data)
             return made
 
-        connect.shared = shared
+        connect.shared, connect.server = shared, server
         try:
             yield connect
         finally:
@@ -160,6 +160,21 @@ def test_an_answer_that_is_not_read_is_dropped_in_time():
                 time.sleep(0.02)
         assert not connect.shared.open
         assert len(received(slow)) < LARGE
+
+
+def test_slow_clients_do_not_hold_up_the_end(caplog):
+    with listening(reading=30, writing=30, stopping=0.2) as connect:
+        body, unread = connect(POST % 1000), connect(b"GET /large HTTP/1.1\r\nhost: a\r\n\r\n")
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            waiting = [one for one in connect.shared.open if one.cycle and one.since]
+            if len(waiting) == 2:
+                break
+            time.sleep(0.02)
+        connect.server.should_exit = True
+        assert received(body).startswith(b"HTTP/1.1 503")
+        assert len(received(unread)) < LARGE
+    assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
 
 
 def test_a_large_answer_that_is_read_comes_whole():

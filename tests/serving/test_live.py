@@ -356,11 +356,31 @@ def test_a_second_writer_is_checked_against_what_the_first_wrote(live, run, new)
     (first, ready), (second, more) = new.some(0), new.some(1)
     live.add_items(first.with_columns(weight=pl.lit(1)), embeddings=ready)
     with pytest.raises(
-        DataError, match=r"item 'i13', column 'weight': found 1\.5, expected a whole"
+        DataError, match=r"item 'i13', column 'weight': found 'x', expected a whole"
     ):
-        other.add_items(second.with_columns(weight=pl.lit(1.5)), embeddings=more)
+        other.add_items(second.with_columns(weight=pl.lit("x")), embeddings=more)
     assert other.add_items(second.with_columns(weight=pl.lit(2.0)), embeddings=more).version == 2
     assert mgrec.load(run).catalogue.items["weight"][-2:].to_list() == [1, 2]
+
+
+@pytest.mark.parametrize("writers", [1, 2])
+def test_whole_numbers_of_a_new_column_become_fractions(live, run, new, writers):
+    other = live if writers == 1 else Live.open(run)
+    for place, (writer, weight) in enumerate(((live, 1), (other, 1.5), (other, 2))):
+        rows, ready = new.some(place)
+        writer.add_items(rows.with_columns(weight=pl.lit(weight)), embeddings=ready)
+    assert mgrec.load(run).catalogue.items["weight"][-3:].to_list() == [1.0, 1.5, 2.0]
+    Live.open(run).rollback()
+    assert mgrec.load(run).catalogue.items["weight"][-2:].to_list() == [1.0, 1.5]
+    Live.open(run).rollback()
+    assert mgrec.load(run).catalogue.items["weight"][-1:].to_list() == [1]
+
+
+def test_fractions_are_refused_where_a_whole_number_would_change(live, new):
+    (first, ready), (second, more) = new.some(0), new.some(1)
+    live.add_items(first.with_columns(weight=pl.lit(2**53 + 1)), embeddings=ready)
+    with pytest.raises(DataError, match=r"column 'weight': found 1\.5, expected a whole number"):
+        live.add_items(second.with_columns(weight=pl.lit(1.5)), embeddings=more)
 
 
 def test_an_item_that_returns_has_the_columns_of_its_new_row(live, run, new):

@@ -290,6 +290,17 @@ def kill_everywhere(folder_of, actor, act: str, item: str, steps: Iterator[int])
             return
 
 
+def test_an_artifact_with_uploads_can_be_restored_again_and_again(folder_of):
+    folder, model = folder_of()
+    (folder.run / "uploads").mkdir()
+    (folder.run / "uploads" / "picture.png").write_bytes(b"picture")
+    for act in ("replace", "restore", "restore", "replace", "restore"):
+        assert model.act(act, f"fit {act}")
+        assert folder.act(act, f"fit {act}")
+        check(folder, model)
+        assert uploaded(folder.run) == b"picture"
+
+
 KILLED = [("add", "z"), ("remove", "i01"), ("rollback", ""), ("replace", "D"), ("restore", "")]
 
 

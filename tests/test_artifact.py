@@ -5,7 +5,6 @@ import json
 import os
 import random
 import re
-import resource
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from polars.testing import assert_frame_equal
 from mgrec.artifact import Contents, check_place, read, read_manifest, write
 from mgrec.errors import ArtifactError
 from mgrec.recipe import Recipe
+from tests.disk import full_disk
 
 RECIPE = Recipe().override(["model.dim=64", "seed=7", "content.sources.text=codes"])
 
@@ -374,15 +374,6 @@ def test_leftovers_of_killed_saves_go_and_those_of_neighbours_stay(saved: Path) 
 # A save that fails or dies
 
 
-@pytest.fixture
-def full_disk() -> Iterator[None]:
-    """No file can grow beyond 64 KiB."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.mark.parametrize(
     "large",
     [
@@ -393,10 +384,10 @@ def full_disk() -> Iterator[None]:
     ],
     ids=lambda large: next(iter(large)),
 )
-@pytest.mark.usefixtures("full_disk")
 def test_a_full_disk_is_one_line_and_leaves_the_old_one(saved: Path, large: dict) -> None:
     before = snapshot(saved)
-    message = refusal(saved, lambda path: write(path, Contents(RECIPE, **large)))
+    with full_disk(1 << 16):
+        message = refusal(saved, lambda path: write(path, Contents(RECIPE, **large)))
     assert "could not be saved" in message
     assert without_live(snapshot(saved)) == before
     assert [entry.name for entry in saved.parent.iterdir()] == ["RUN"]

@@ -3,8 +3,6 @@
 import errno
 import json
 import os
-import resource
-import signal
 import socket
 import stat
 import subprocess
@@ -28,6 +26,7 @@ from mgrec.model.checkpoint import Checkpoint
 from mgrec.serving.live import Live
 from mgrec.study.inspection import inspection
 from tests.content.encoder import CountingEncoder
+from tests.disk import full_disk
 
 TREE = {
     "device": lambda path: os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 3)),
@@ -148,46 +147,34 @@ def test_every_file_gets_the_permissions_of_the_umask(trained, data, tiny, umask
 # A full disk
 
 
-@pytest.fixture
-def full_disk() -> Iterator[None]:
-    """No file can grow beyond 300 bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (300, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
-
-
 @pytest.mark.parametrize("writer", WRITERS)
-@pytest.mark.usefixtures("full_disk")
 def test_a_full_disk_is_one_line_and_leaves_nothing(trained, tmp_path, writer):
-    with pytest.raises(StorageError, match=os.strerror(errno.EFBIG)) as caught:
+    with full_disk(300), pytest.raises(StorageError, match=os.strerror(errno.EFBIG)) as caught:
         WRITERS[writer](trained, tmp_path / "OUT")
     assert "\n" not in str(caught.value)
     assert [e for e in tmp_path.iterdir() if e.name != "OUT" or writer != "checkpoint"] == []
 
 
-def test_a_full_disk_leaves_the_version_before(trained, tmp_path, request):
+def test_a_full_disk_leaves_the_version_before(trained, tmp_path):
     trained.save(tmp_path / "RUN")
     live = Live.open(tmp_path / "RUN")
     live.remove_items(["i01"])
-    request.getfixturevalue("full_disk")
     dim = trained.catalogue.vectors["text"].dim
     vector = {"text": (["x"], np.ones((1, dim)))}
     for change in (
         lambda: live.add_items(pl.DataFrame({"item_id": ["x"]}), embeddings=vector),
         lambda: live.remove_items(["i02"]),
     ):
-        with pytest.raises(StorageError, match=os.strerror(errno.EFBIG)):
+        with full_disk(300), pytest.raises(StorageError, match=os.strerror(errno.EFBIG)):
             change()
         assert live.version == Live.open(tmp_path / "RUN").version == 1
 
 
-@pytest.mark.usefixtures("full_disk", "shown")
+@pytest.mark.usefixtures("shown")
 def test_a_full_cache_costs_one_warning(tmp_path, capsys):
     texts = [f"text {n}" for n in range(200)]
-    found = encode_texts(texts, CountingEncoder(), batch=4, cache=tmp_path)
+    with full_disk(300):
+        found = encode_texts(texts, CountingEncoder(), batch=4, cache=tmp_path)
     assert found.embeddings.present.all()
     assert " ".join(capsys.readouterr().err.split()).count("cannot be written") == 1
 

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from mgrec.errors import ArtifactError
 from mgrec.fitting import Checkpoints
 from mgrec.model.checkpoint import Checkpoint, flatten, owner, remove, unflatten
 from mgrec.recipe import Recipe
+from tests.disk import full_disk
 
 MINE = owner(Recipe(), "data")
 
@@ -102,13 +102,8 @@ def test_the_old_file_is_replaced_and_not_written_over(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_line_and_leaves_the_old_one(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path, MINE)
     checkpoint.save({}, "old")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))
-    try:
-        with pytest.raises(ArtifactError, match=r"training-.*could not be saved"):
-            checkpoint.save({"w": torch.ones(1 << 16)}, "new")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with full_disk(1 << 16), pytest.raises(ArtifactError, match=r"training-.*could not be saved"):
+        checkpoint.save({"w": torch.ones(1 << 16)}, "new")
     assert checkpoint.load() == ({}, "old")
     assert list(tmp_path.iterdir()) == [checkpoint.path]
 

@@ -69,17 +69,17 @@ def precision(wanted: str, device: torch.device) -> torch.dtype:
 
 
 def stated(dtype: torch.dtype, device: torch.device) -> str:
-    """Say what matrices are multiplied in, and what the machine has for it."""
+    """Describe the precision of matrix products, and the hardware support for it."""
     name = str(dtype).removeprefix("torch.")
     if device.type == "cuda":
         return f"{name} on {torch.cuda.get_device_name(device)}"
     if device.type != "cpu":
         return f"{name} on {device}"
     if torch.cpu._is_amx_tile_supported():
-        return f"{name}, this processor has AMX"
+        return f"{name} (AMX)"
     if torch.cpu._is_avx512_bf16_supported():
-        return f"{name}, this processor has AVX512-BF16"
-    return f"{name}, this processor multiplies nothing shorter fast"
+        return f"{name} (AVX512-BF16)"
+    return f"{name} (no hardware support for bfloat16)"
 
 
 def train(

@@ -240,7 +240,7 @@ def test_a_folder_without_pictures_is_not_taken_for_pictures(tmp_path):
         root = tmp_path / name
         root.mkdir()
         [line] = unread(Dataset.read(folder(root, **{name: lambda p: p.write_bytes(b"{}")})))
-        assert ("a picture needs its path" in line) is hint
+        assert ("pictures need a column image" in line) is hint
 
 
 def test_a_readme_beside_vectors_is_not_warned_of(tmp_path):

@@ -167,6 +167,7 @@ def check_past_items_are_named(explained, cell):
     assert np.mean(right) > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("topics", "looks", "cause", "other"), [(8, 1, "text", "image"), (1, 8, "image", "text")]
 )

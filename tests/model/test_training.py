@@ -294,6 +294,7 @@ def test_alignment_with_one_item_left_for_the_last_batch(items):
     assert all(np.isfinite(entry["loss"]) for entry in done.curve)
 
 
+@pytest.mark.slow
 def test_alignment_on_during_training_teaches_which_blocks_belong_together():
     torch.manual_seed(0)
     ids = paired_codes()

@@ -31,6 +31,7 @@ def drawn_by(weight, cases=3000, seed=0):
     return model, histories, targets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", [[0.5, 2.0], [1.0, 1.0], [2.0, 0.0]])
 def test_the_weights_that_targets_were_drawn_by_are_found(weight):
     model, histories, targets = drawn_by(weight)
@@ -38,6 +39,7 @@ def test_the_weights_that_targets_were_drawn_by_are_found(weight):
     assert model.experts.weight.tolist() == pytest.approx(weight, abs=0.25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cases", [2, 5, 2000])
 def test_weights_stay_finite_where_the_generated_score_is_useless_or_cases_are_few(cases):
     model, histories, _ = drawn_by([1.0, 1.0], cases=cases)

@@ -236,7 +236,7 @@ def _read_contents(folder: Path, path: Path, verify: bool) -> Contents:
         made = manifest.libraries.get("mgrec", "unknown")
         raise ArtifactError(
             f"{path}: recipe field '{field_of(error)}' does not fit this mgrec;"
-            f" it was saved by mgrec {made}: fit it anew"
+            f" it was saved by mgrec {made}: fit it again"
         ) from None
     tensors: dict[str, dict[str, Tensor]] = {}
     arrays: dict[str, dict[str, NDArray[Any]]] = {}

@@ -65,7 +65,7 @@ def test_a_whole_number_of_any_type_is_the_item_of_that_number(numbered, three):
     assert numbered.similar(three, k=3) == numbered.similar(3, k=3)
     assert numbered.explain(three, history=[1]).score == numbered.explain(3, history=[1]).score
     gone = numbered.remove_items([three, 3])
-    assert gone.rows_of([2, "2"]).tolist() == [2]
+    assert gone.catalogue.rows_of([2, "2"]).tolist() == [2]
     with pytest.raises(RequestError, match="removed already"):
         gone.remove_items([three])
 

@@ -250,7 +250,7 @@ def test_the_encoder_of_an_artifact_is_loaded_by_consent_only(trained, tmp_path,
     with pytest.raises(RecipeError, match="revision"):  # this account has encoded with it
         Live.open(run).add_items(new)
     named(run, recipe, {"name": "another", "revision": "r", "dim": 32})
-    with pytest.raises(RecipeError, match="vectors are of 'another'"):
+    with pytest.raises(RecipeError, match="vectors were made with 'another'"):
         Live.open(run, [str(model)]).add_items(new)
 
 

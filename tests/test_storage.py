@@ -76,5 +76,5 @@ def test_weights_of_another_mgrec_are_refused_in_words(trained):
     weights = dict(contents.tensors["model"])
     weights["experts.gone.weight"] = weights.pop("experts.weight")
     other = replace(contents, tensors={**contents.tensors, "model": weights})
-    with pytest.raises(ArtifactError, match=r"'experts\.gone\.weight'.*fit it anew"):
+    with pytest.raises(ArtifactError, match=r"'experts\.gone\.weight'.*fit it again"):
         recommender_of(other)

@@ -109,7 +109,7 @@ def test_other_jobs_have_a_thread_and_a_limit():
         first = asyncio.create_task(worker.run(gate.wait, 5))
         await asyncio.sleep(0)
         try:
-            with pytest.raises(Refusal, match="wait already"):
+            with pytest.raises(Refusal, match="waiting already"):
                 await worker.run(lambda: None, 5)
         finally:
             gate.set()
@@ -232,7 +232,7 @@ def test_a_job_that_does_not_end_is_known_as_stuck():
         job = asyncio.create_task(worker.run(gate.wait, 5))
         await asyncio.sleep(0.1)
         try:
-            assert "the other thread has been at one job" in str(worker.stuck(0.05))
+            assert "the other thread has run one job" in str(worker.stuck(0.05))
             assert worker.stuck(5) is None
         finally:
             gate.set()

@@ -269,4 +269,4 @@ def test_a_signal_ends_the_process_in_time_whatever_still_runs(where, tmp_path):
         process.kill()
     assert time.monotonic() - begun < 5
     last = json.loads(log.read_text().splitlines()[-1])
-    assert (last["event"], last["error"]) == ("ended", "work was still under way after 1 s")
+    assert (last["event"], last["error"]) == ("ended", "work was still running after 1 s")

@@ -473,7 +473,9 @@ def test_an_artifact_of_before_column_names_were_saved_is_loaded(renamed):
     assert recommender_of(old).catalogue.columns == {}
 
 
-@pytest.mark.parametrize(("value", "said"), [(3e37, "numbers up to 1e"), (9e14, "like those of training")])
+@pytest.mark.parametrize(
+    ("value", "said"), [(3e37, "numbers up to 1e"), (9e14, "like those of training")]
+)
 def test_vectors_too_large_to_be_squared_are_refused(shop, new, value, said):
     rows, ready = new.some(0)
     n, dim = ready["text"].vectors.shape

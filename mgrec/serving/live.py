@@ -154,6 +154,7 @@ class Live:
         begun = time.monotonic()
         with self._writing:
             while True:
+                self._refresh()  # another writer may have removed an item that comes back
                 journal, made = self._state.journal, self._state.recommender
                 found = newcomers(
                     made.catalogue,
